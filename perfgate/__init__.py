@@ -1,0 +1,14 @@
+"""perfgate: a verdict on the performance of a LiteLLM gateway that people can believe.
+
+Where to look for what:
+
+    stack/       what is started and how        load/        how requests are sent
+    measure/     what is observed               experiment/  arms, windows, rounds, generations
+    stats/       pure maths                     thresholds   the schema of thresholds.yaml
+    verdict      figures + limits -> verdict    record       the schema of a run's record
+    report/      record -> text                 plugin       pytest options, fixtures, hooks
+"""
+
+from typing import Final
+
+__version__: Final = "0.1.0"

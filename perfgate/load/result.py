@@ -1,0 +1,93 @@
+"""What one load did: the counts and histograms of its window, and how the generator itself fared.
+
+Built by the generator process, read by experiment/ and the `perfgate load` command. Raw figures, no judgement.
+"""
+
+from dataclasses import dataclass
+
+from perfgate.measure.histogram import Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """One kind of failure.
+
+    Args:
+        kind: `http_429`, `connect_refused`, `connection_closed`, `bad_reply`, `unfinished` (no whole reply by the end
+            of the tail), `in_flight_cap` (not sent, since the stated cap was reached: the gateway's fault).
+        count: how often, in the window.
+        example: the first one, in words (status and the first bytes of the body, or the exception's text).
+    """
+
+    kind: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """The window of one load; every count is of requests whose intended start lies in the window.
+
+    Args:
+        offered: how many the schedule meant to start.
+        sent: how many were put on a connection, or would have been but for the in-flight cap.
+        completed: how many got a whole reply, of any status, by the end of the tail.
+        succeeded: how many of those had a 2xx status.
+        errors: everything else, by kind, most frequent first. offered - sent is the generator's and not in here.
+        statuses: completed requests by HTTP status.
+        latency: completion minus intended start, of `succeeded`; an `unfinished` request counts with the time from its
+            intended start to the end of the tail, which is less than the truth.
+        service_time: completion minus actual send, of `succeeded`; `unfinished` ones likewise.
+        dispatch_lag: actual send minus intended start, of `sent`.
+        header_overhead: the gateway's x-litellm-overhead-duration-ms, of replies that carried it.
+        header_missing: 2xx replies without that header.
+        reply_bytes: body bytes of `succeeded`, in total.
+        window_opened_mono_s, window_closed_mono_s, drained_mono_s: CLOCK_MONOTONIC, the same in every process of the
+            host: when the window opened, when its last request was due to have started, when the last reply came (or
+            the tail ended).
+        generator_cpu_s: CPU of the generator process from window open to drained.
+        in_flight_max: the most requests that were in flight at once.
+    """
+
+    offered: int
+    sent: int
+    completed: int
+    succeeded: int
+    errors: tuple[ErrorCount, ...]
+    statuses: tuple[tuple[int, int], ...]
+    latency: Histogram
+    service_time: Histogram
+    dispatch_lag: Histogram
+    header_overhead: Histogram
+    header_missing: int
+    reply_bytes: int
+    window_opened_mono_s: float
+    window_closed_mono_s: float
+    drained_mono_s: float
+    generator_cpu_s: float
+    in_flight_max: int
+
+    @property
+    def sent_ratio(self) -> float:
+        """sent / offered: what the generator managed of its schedule."""
+        return self.sent / self.offered
+
+    @property
+    def completed_ratio(self) -> float:
+        """completed / sent: what the gateway managed of what it was sent; 0 when nothing was sent."""
+        return self.completed / self.sent if self.sent else 0.0
+
+    @property
+    def error_ratio(self) -> float:
+        """Share of the sent requests that did not succeed; 1 when nothing was sent."""
+        return 1 - self.succeeded / self.sent if self.sent else 1.0
+
+    @property
+    def generator_cpu_ratio(self) -> float:
+        """The generator's CPU as a share of one core, over window and drain."""
+        return self.generator_cpu_s / (self.drained_mono_s - self.window_opened_mono_s)
+
+    @property
+    def throughput_rps(self) -> float:
+        """Succeeded requests a second, from window open to drained."""
+        return self.succeeded / (self.drained_mono_s - self.window_opened_mono_s)

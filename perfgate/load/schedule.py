@@ -1,0 +1,90 @@
+"""When is each request meant to start?
+
+Comes in: a schedule as a value. Goes out: intended starts in nanoseconds from the start of the load.
+The schedule knows nothing of HTTP, clocks or processes.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Arrivals = Literal["constant", "poisson"]
+
+#: The most requests one load may send: a bound on memory (about 40 bytes each) and on what a typo can do.
+MAX_REQUESTS: Final = 5_000_000
+#: The longest one load may last, in seconds, warm-up and tail included.
+MAX_DURATION_S: Final = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLoop:
+    """Requests at a rate of the schedule's own, whether or not earlier ones have been answered.
+
+    Args:
+        offered_rps: requests a second, in warm-up and window alike.
+        warm_up_s: load before the window; answered, not reported.
+        window_s: the requests whose intended start lies in here are the ones reported.
+        tail_s: how long after the window its unanswered requests may still complete.
+        arrivals: `constant` spacing, or `poisson` (exponential gaps: users who do not know of each other).
+
+    >>> OpenLoop(offered_rps=50, warm_up_s=1, window_s=4).offered_in_window
+    200
+    """
+
+    offered_rps: float
+    warm_up_s: float
+    window_s: float
+    tail_s: float = 10.0
+    arrivals: Arrivals = "constant"
+
+    def __post_init__(self) -> None:
+        """Check every field; a schedule that exists can be run."""
+        if not self.offered_rps > 0:
+            raise ValueError(f"offered_rps={self.offered_rps} must be above 0")
+        if not self.window_s > 0:
+            raise ValueError(f"window_s={self.window_s} must be above 0")
+        for name in ("warm_up_s", "tail_s"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        if self.arrivals not in ("constant", "poisson"):
+            raise ValueError(f"arrivals={self.arrivals!r} must be 'constant' or 'poisson'")
+        total_s = self.warm_up_s + self.window_s + self.tail_s
+        if total_s > MAX_DURATION_S:
+            raise ValueError(f"warm-up, window and tail last {total_s:g} s, at most {MAX_DURATION_S:g} s")
+        if self.offered_rps * (self.warm_up_s + self.window_s) > MAX_REQUESTS:
+            raise ValueError(f"offered_rps={self.offered_rps:g} over that time is more than {MAX_REQUESTS} requests")
+        if self.offered_rps * self.window_s < 1:
+            raise ValueError(f"offered_rps={self.offered_rps:g} offers no request within window_s={self.window_s:g}")
+
+    @property
+    def offered_in_window(self) -> int:
+        """How many requests a constant schedule offers in the window (the mean, for Poisson)."""
+        return round(self.offered_rps * self.window_s)
+
+    def intended_starts_ns(self, seed: int) -> npt.NDArray[np.int64]:
+        """Intended start of every request of warm-up and window, in ns from the start of the load, ascending.
+
+        Args:
+            seed: of the Poisson gaps; the same seed gives the same schedule. Unused for constant arrivals.
+
+        Returns:
+            Shape (requests,). A request belongs to the window when its value is at least `window_opens_ns`.
+        """
+        end_s = self.warm_up_s + self.window_s
+        if self.arrivals == "constant":
+            warm_up = np.arange(round(self.offered_rps * self.warm_up_s)) / self.offered_rps
+            window = self.warm_up_s + np.arange(self.offered_in_window) / self.offered_rps
+            return (np.concatenate([warm_up, window]) * 1e9).astype(np.int64)
+        # A Poisson process with its count fixed is that many uniform points, sorted. Fixing the count of the window
+        # takes away a noise that says nothing of the gateway: every window then has the same number of requests.
+        rng = np.random.default_rng(seed)
+        warm_up = rng.uniform(0.0, self.warm_up_s, round(self.offered_rps * self.warm_up_s))
+        window = rng.uniform(self.warm_up_s, end_s, self.offered_in_window)
+        return (np.sort(np.concatenate([warm_up, window])) * 1e9).astype(np.int64)
+
+    @property
+    def window_opens_ns(self) -> int:
+        """Where the window begins, in ns from the start of the load."""
+        return int(self.warm_up_s * 1e9)
