@@ -54,13 +54,9 @@ class OpenLoop:
         if total_s > MAX_DURATION_S:
             raise ValueError(f"warm-up, window and tail last {total_s:g} s, at most {MAX_DURATION_S:g} s")
         if self.offered_rps * (self.warm_up_s + self.window_s) > MAX_REQUESTS:
-            raise ValueError(
-                f"offered_rps={self.offered_rps:g} over that time is more than {MAX_REQUESTS} requests"
-            )
+            raise ValueError(f"offered_rps={self.offered_rps:g} over that time is more than {MAX_REQUESTS} requests")
         if self.offered_rps * self.window_s < 1:
-            raise ValueError(
-                f"offered_rps={self.offered_rps:g} offers no request within window_s={self.window_s:g}"
-            )
+            raise ValueError(f"offered_rps={self.offered_rps:g} offers no request within window_s={self.window_s:g}")
 
     @property
     def offered_in_window(self) -> int:

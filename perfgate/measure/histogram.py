@@ -42,9 +42,7 @@ class Histogram:
     @classmethod
     def of_us(cls, durations_us: Iterable[int] | npt.NDArray[np.int64]) -> Self:
         """Record every duration; values below 1 us count as 1 us, values above an hour as an hour."""
-        array = np.asarray(
-            durations_us if isinstance(durations_us, np.ndarray) else list(durations_us), dtype=np.int64
-        )
+        array = np.asarray(durations_us if isinstance(durations_us, np.ndarray) else list(durations_us), dtype=np.int64)
         if array.size == 0:
             return cls((), (), 0)
         values, counts = np.unique(np.clip(array, LOWEST_US, HIGHEST_US), return_counts=True)
