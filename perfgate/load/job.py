@@ -4,8 +4,13 @@ Travels to the generator over its standard input, never on a command line, since
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
+from perfgate.load.endpoint import Endpoint
+from perfgate.load.payload import check_prompt_bytes
 from perfgate.load.schedule import OpenLoop
+
+DEFAULT_IN_FLIGHT_CAP: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,12 @@ class Target:
     model: str
     api_key: str | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        """Check the URL, and that the key can stand in a header; the key itself is in no message."""
+        Endpoint.of_url(self.url)
+        if self.api_key is not None and not (self.api_key and all("!" <= c <= "~" for c in self.api_key)):
+            raise ValueError("api_key must be printable ASCII without spaces or line ends, and not empty")
+
 
 @dataclass(frozen=True, slots=True)
 class LoadJob:
@@ -33,12 +44,22 @@ class LoadJob:
         seed: of Poisson gaps.
         payload_bytes: length of the prompt; None is LiteLLM's published prompt (load/payload.py).
         in_flight_cap: the most requests in flight at once; reaching it is counted as the gateway's error.
-        cpus: cores the generator pins itself to; empty means no pinning.
+        cpus: cores the generator pins itself to; empty means all that the process which started it may use.
     """
 
     target: Target
     schedule: OpenLoop
     seed: int = 0
     payload_bytes: int | None = None
-    in_flight_cap: int = 10_000
+    in_flight_cap: int = DEFAULT_IN_FLIGHT_CAP
     cpus: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check every field; a job that exists can be run."""
+        check_prompt_bytes(self.payload_bytes)
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed} must not be negative")
+        if self.in_flight_cap < 1:
+            raise ValueError(f"in_flight_cap={self.in_flight_cap} must be at least 1")
+        if any(cpu < 0 for cpu in self.cpus):
+            raise ValueError(f"cpus={self.cpus} must not be negative")

@@ -4,8 +4,23 @@ Built by the generator process, read by experiment/ and the `perfgate load` comm
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from perfgate.measure.histogram import Histogram
+
+
+class Failure(StrEnum):
+    """Why a request that was sent has no whole reply."""
+
+    CONNECT_REFUSED = "connect_refused"  #: nothing listened any more
+    CONNECT_FAILED = "connect_failed"  #: any other failure to connect
+    TLS_FAILED = "tls_failed"  #: the handshake failed, or the certificate is not trusted
+    KEPT_ALIVE_CLOSED = "kept_alive_closed"  #: a kept-alive connection was closed before any of the reply came
+    CONNECTION_CLOSED = "connection_closed"  #: the server closed the connection before the reply was whole
+    CONNECTION_RESET = "connection_reset"  #: the connection broke before the reply was whole
+    BAD_REPLY = "bad_reply"  #: what came is not HTTP/1.1
+    IN_FLIGHT_CAP = "in_flight_cap"  #: not put on a connection, since the cap was reached: the gateway's fault
+    UNFINISHED = "unfinished"  #: no whole reply by the end of the tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +28,7 @@ class ErrorCount:
     """One kind of failure.
 
     Args:
-        kind: `http_429`, `connect_refused`, `connection_closed`, `bad_reply`, `unfinished` (no whole reply by the end
-            of the tail), `in_flight_cap` (not sent, since the stated cap was reached: the gateway's fault).
+        kind: a value of `Failure`, or `http_429` and the like for a whole reply whose status is not 2xx.
         count: how often, in the window.
         example: the first one, in words (status and the first bytes of the body, or the exception's text).
     """
@@ -30,23 +44,26 @@ class LoadResult:
 
     Args:
         offered: how many the schedule meant to start.
-        sent: how many were put on a connection, or would have been but for the in-flight cap.
+        sent: how many were dispatched: put on a connection, or on one being opened for them, or would have been but
+            for the in-flight cap.
         completed: how many got a whole reply, of any status, by the end of the tail.
         succeeded: how many of those had a 2xx status.
         errors: everything else, by kind, most frequent first. offered - sent is the generator's and not in here.
         statuses: completed requests by HTTP status.
         latency: completion minus intended start, of `succeeded`; an `unfinished` request counts with the time from its
             intended start to the end of the tail, which is less than the truth.
-        service_time: completion minus actual send, of `succeeded`; `unfinished` ones likewise.
+        service_time: completion minus actual send, of `succeeded`; `unfinished` ones likewise. A request's actual send
+            is its dispatch: where a new connection had to be opened, that time is in here and not in the lag.
         dispatch_lag: actual send minus intended start, of `sent`.
-        header_overhead: the gateway's x-litellm-overhead-duration-ms, of replies that carried it.
-        header_missing: 2xx replies without that header.
+        header_overhead: the gateway's x-litellm-overhead-duration-ms, of `succeeded` replies that carried it.
+        header_missing: `succeeded` replies without that header, or with one that is not a duration.
         reply_bytes: body bytes of `succeeded`, in total.
         window_opened_mono_s, window_closed_mono_s, drained_mono_s: CLOCK_MONOTONIC, the same in every process of the
             host: when the window opened, when its last request was due to have started, when the last reply came (or
             the tail ended).
         generator_cpu_s: CPU of the generator process from window open to drained.
         in_flight_max: the most requests that were in flight at once.
+        in_flight_cap: the cap that held: the job's, or less where the process may open fewer files.
     """
 
     offered: int
@@ -66,6 +83,7 @@ class LoadResult:
     drained_mono_s: float
     generator_cpu_s: float
     in_flight_max: int
+    in_flight_cap: int
 
     @property
     def sent_ratio(self) -> float:

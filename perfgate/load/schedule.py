@@ -16,6 +16,7 @@ Arrivals = Literal["constant", "poisson"]
 MAX_REQUESTS: Final = 5_000_000
 #: The longest one load may last, in seconds, warm-up and tail included.
 MAX_DURATION_S: Final = 3_600.0
+DEFAULT_TAIL_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class OpenLoop:
     offered_rps: float
     warm_up_s: float
     window_s: float
-    tail_s: float = 10.0
+    tail_s: float = DEFAULT_TAIL_S
     arrivals: Arrivals = "constant"
 
     def __post_init__(self) -> None:

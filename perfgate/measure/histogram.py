@@ -1,11 +1,13 @@
 """How long did things take: a frozen HdrHistogram of durations in microseconds.
 
 Comes in: durations. Goes out: exact counts, percentiles, an encoded text for the record.
-Percentiles are those of HdrHistogram: the smallest recorded value with at least that share of the counts at or below it.
+Percentiles are those of HdrHistogram: the smallest recorded value with at least that share of counts at or below.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final, Self
 
 import numpy as np
@@ -16,6 +18,8 @@ from hdrh.histogram import HdrHistogram
 LOWEST_US: Final = 1
 HIGHEST_US: Final = 3_600_000_000
 SIGNIFICANT_DIGITS: Final = 3
+#: HdrHistogram keeps 2 * 10**digits apart exactly, rounded up to a power of two: 2,048 values.
+KEPT_BITS: Final = 11
 
 
 class NoRequests(ValueError):
@@ -29,7 +33,7 @@ class Histogram:
     Args:
         values_us: distinct recorded values (each the highest value that is equivalent to it), ascending.
         counts: how often each was recorded, same length, all above 0.
-        max_us: the largest value as recorded, 0 when empty.
+        max_us: the largest of `values_us`, 0 when empty.
 
     >>> Histogram.of_us([1000, 1000, 2000]).percentile_ms(50)
     1.0
@@ -43,13 +47,7 @@ class Histogram:
     def of_us(cls, durations_us: Iterable[int] | npt.NDArray[np.int64]) -> Self:
         """Record every duration; values below 1 us count as 1 us, values above an hour as an hour."""
         array = np.asarray(durations_us if isinstance(durations_us, np.ndarray) else list(durations_us), dtype=np.int64)
-        if array.size == 0:
-            return cls((), (), 0)
-        values, counts = np.unique(np.clip(array, LOWEST_US, HIGHEST_US), return_counts=True)
-        hdr = _empty_hdr()
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            hdr.record_value(value, count)
-        return cls._of_hdr(hdr)
+        return cls._counted(_highest_equivalent(np.clip(array, LOWEST_US, HIGHEST_US)), np.ones(array.size, dtype=np.int64))
 
     @classmethod
     def decoded(cls, text: str) -> Self:
@@ -57,18 +55,20 @@ class Histogram:
         if text == "":
             return cls((), (), 0)
         try:
-            return cls._of_hdr(HdrHistogram.decode(text))
+            hdr = HdrHistogram.decode(text)
+            indices = np.flatnonzero(hdr.counts)
+            values_us = np.array([hdr.get_value_from_index(int(index)) for index in indices], dtype=np.int64)
+            return cls._counted(_highest_equivalent(values_us), np.asarray(hdr.counts)[indices])
         except Exception as error:
             raise ValueError(f"not an encoded HdrHistogram: {text[:40]!r} ({error})") from error
 
     @classmethod
     def merged(cls, parts: Sequence["Histogram"]) -> "Histogram":
         """All counts of all parts in one."""
-        hdr = _empty_hdr()
-        for part in parts:
-            for value, count in zip(part.values_us, part.counts, strict=True):
-                hdr.record_value(value, count)
-        return cls._of_hdr(hdr)
+        return cls._counted(
+            np.array([value for part in parts for value in part.values_us], dtype=np.int64),
+            np.array([count for part in parts for count in part.counts], dtype=np.int64),
+        )
 
     @property
     def count(self) -> int:
@@ -86,8 +86,8 @@ class Histogram:
         if not self.counts:
             raise NoRequests("a percentile of a histogram without a single request")
         cumulative = np.cumsum(self.counts)
-        # The small slack keeps 99 % of 1000 at the 990th value although 0.99 * 1000 is not exact in binary.
-        rank = max(1, int(np.ceil(percentile / 100 * cumulative[-1] - 1e-9)))
+        # As written in decimals: in binary, 7 % of 100 is a little more than 7, and would be the 8th value.
+        rank = math.ceil(Fraction(str(percentile)) * int(cumulative[-1]) / 100)
         return self.values_us[int(np.searchsorted(cumulative, rank))] / 1000
 
     def mean_ms(self) -> float:
@@ -114,14 +114,19 @@ class Histogram:
         return encoded.decode("ascii")
 
     @classmethod
-    def _of_hdr(cls, hdr: HdrHistogram) -> Self:
-        pairs = [
-            (min(int(item.value_iterated_to), HIGHEST_US), int(item.count_added_in_this_iter_step))
-            for item in hdr.get_recorded_iterator()
-        ]
-        values = tuple(value for value, _ in pairs)
-        counts = tuple(count for _, count in pairs)
-        return cls(values, counts, int(hdr.get_max_value()) if pairs else 0)
+    def _counted(cls, values_us: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> Self:
+        """Sum the counts of equal values; HdrHistogram's own recording and iterating take 30 ms, this takes none."""
+        values, places = np.unique(values_us, return_inverse=True)
+        totals = np.zeros(values.size, dtype=np.int64)
+        np.add.at(totals, places, counts)
+        return cls(tuple(values.tolist()), tuple(totals.tolist()), int(values[-1]) if values.size else 0)
+
+
+def _highest_equivalent(values_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The highest value that HdrHistogram keeps in the same bucket: at 3 digits, 11 bits of a value are kept."""
+    bits = np.frexp(values_us.astype(np.float64))[1].astype(np.int64)
+    dropped = np.maximum(0, bits - KEPT_BITS)
+    return np.minimum(((values_us >> dropped) + 1 << dropped) - 1, HIGHEST_US)
 
 
 def _empty_hdr() -> HdrHistogram:

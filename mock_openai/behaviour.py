@@ -1,0 +1,207 @@
+"""How can the mock be told to behave, and how does a model's name say so?
+
+Comes in: a model's name, or the fields of an admin call. Goes out: a `Behaviour`, a checked value without state.
+Counters and clocks are in_force.py's. Imports nothing of ours.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+#: A name that begins like this states its behaviour; every other name gets the default behaviour.
+NAME_PREFIX: Final = "mock-"
+
+#: Ten minutes: longer than the time-outs of the clients in question; for "never" there is `hang`.
+MAX_DELAY_MS: Final = 600_000
+MAX_EVERY_S: Final = 3_600.0
+MAX_RETRY_AFTER_S: Final = 3_600
+DEFAULT_RETRY_AFTER_S: Final = 1
+#: 1 MiB is more than models answer; replies are kept per model and size, so this bounds memory too.
+MAX_REPLY_BYTES: Final = 1_048_576
+DEFAULT_REPLY_BYTES: Final = 64
+
+#: Rates are kept as whole millionths, so that counting is exact.
+_MILLION: Final = 1_000_000
+
+GRAMMAR: Final = (
+    "mock-PART or mock-PART+PART..., each part at most once: delay-<N>ms, stall-<N>ms-every-<S>s, "
+    "error-<429|500|503>-rate-<0..1> (then -retry-after-<N>s if wanted), reply-<N>b, hang (alone); "
+    "for example mock-delay-20ms+reply-4096b"
+)
+
+# Strict: an admin call with "20" for a number is a mistake that should be seen.
+_STRICT: Final = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Stall:
+    """All requests with this behaviour stand still together, for `stall_ms` once every `every_s`.
+
+    The clock starts at the first request with this behaviour, or at the admin call that set it. The first stall begins
+    `every_s` later, the second `every_s` after that. No reply leaves during a stall: one that would, leaves at its end.
+    A delay runs on during a stall.
+
+    Args:
+        stall_ms: how long each stall lasts, shorter than `every_s`.
+        every_s: from the start of one stall to the start of the next.
+
+    >>> Stall(stall_ms=2000, every_s=10).leaves_s(due_s=10.5)
+    12.0
+    """
+
+    stall_ms: Annotated[int, Field(ge=1, le=MAX_DELAY_MS)]
+    every_s: Annotated[float, Field(gt=0, le=MAX_EVERY_S)]
+
+    def __post_init__(self) -> None:
+        """Refuse a stall that would never end."""
+        if self.stall_ms >= self.every_s * 1000:
+            raise ValueError(f"stall_ms={self.stall_ms} must be shorter than every_s={self.every_s:g}")
+
+    def leaves_s(self, due_s: float) -> float:
+        """When a reply that is due at `due_s` leaves; both in seconds on the stall's own clock."""
+        periods, into_s = divmod(due_s, self.every_s)
+        if periods >= 1 and into_s < self.stall_ms / 1000:
+            return periods * self.every_s + self.stall_ms / 1000
+        return due_s
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class ErrorRate:
+    """A share of the requests is answered with an error, spread evenly and not by chance.
+
+    Args:
+        status: 429, 500 or 503.
+        rate: share of requests, 0 to 1, rounded to six decimals.
+        retry_after_s: the `Retry-After` header of a 429 or 503; a 500 has none.
+
+    >>> [ErrorRate(status=429, rate=0.5).hits(nth) for nth in (1, 2, 3, 4)]
+    [True, False, True, False]
+    """
+
+    status: Literal[429, 500, 503]
+    rate: Annotated[float, Field(ge=0, le=1)]
+    retry_after_s: Annotated[int, Field(ge=0, le=MAX_RETRY_AFTER_S)] = DEFAULT_RETRY_AFTER_S
+
+    def __post_init__(self) -> None:
+        """Refuse a wish that would be ignored."""
+        if self.status == 500 and self.retry_after_s != DEFAULT_RETRY_AFTER_S:
+            raise ValueError(
+                f"retry_after_s={self.retry_after_s} goes with status 429 or 503, a 500 has no Retry-After"
+            )
+
+    def errors_among(self, first: int) -> int:
+        """How many of the first so many requests are errors: rate * first, rounded, halves up."""
+        return (first * round(self.rate * _MILLION) + _MILLION // 2) // _MILLION
+
+    def hits(self, nth: int) -> bool:
+        """Whether the nth request, counted from 1, is answered with the error."""
+        return self.errors_among(nth) > self.errors_among(nth - 1)
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Behaviour:
+    """How the mock answers one request; without arguments it answers at once and in full.
+
+    Args:
+        delay_ms: from the last byte of the request to the reply, errors included; never less, up to 1.5 ms more.
+        stall: None for an endpoint that never stands still.
+        error: None for one that never fails.
+        hang: accepts the request and never answers; stands alone.
+        reply_bytes: length of the message content.
+    """
+
+    delay_ms: Annotated[int, Field(ge=0, le=MAX_DELAY_MS)] = 0
+    stall: Stall | None = None
+    error: ErrorRate | None = None
+    hang: bool = False
+    reply_bytes: Annotated[int, Field(ge=0, le=MAX_REPLY_BYTES)] = DEFAULT_REPLY_BYTES
+
+    def __post_init__(self) -> None:
+        """Refuse a hang that also says how to answer."""
+        answer = (self.delay_ms, self.stall, self.error, self.reply_bytes)
+        if self.hang and answer != (0, None, None, DEFAULT_REPLY_BYTES):
+            raise ValueError("hang never answers, so it stands alone, without delay, stall, error or reply size")
+
+
+class UnknownBehaviour(ValueError):
+    """A `mock-…` name that does not follow the grammar; the message says what is wrong and the grammar."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"model {name!r} is not a behaviour of this mock: {reason}. The grammar is {GRAMMAR}.")
+
+
+def behaviour_of_name(name: str) -> Behaviour:
+    """The behaviour that a `mock-…` name states; what it leaves out is as in `Behaviour()`.
+
+    Raises:
+        UnknownBehaviour: the name does not follow the grammar, or a number is out of range.
+
+    >>> behaviour_of_name("mock-delay-20ms+reply-4096b")
+    Behaviour(delay_ms=20, stall=None, error=None, hang=False, reply_bytes=4096)
+    """
+    fields: dict[str, Any] = {}
+    try:
+        for part in name.removeprefix(NAME_PREFIX).split("+"):
+            field, value = _field_of(part)
+            if field in fields:
+                raise UnknownBehaviour(name, f"{part!r} is the second part of its kind")
+            fields[field] = value
+        return Behaviour(**fields)
+    except ValidationError as error:
+        raise UnknownBehaviour(name, "; ".join(broken_rules(error))) from error
+    except _NoSuchPart as error:
+        raise UnknownBehaviour(name, f"{error.part!r} is no part of it") from error
+
+
+def broken_rules(error: ValidationError) -> list[str]:
+    """One line for every field that breaks a rule: its name, the rule, and what was given."""
+    lines = []
+    for problem in error.errors():
+        rule = problem["msg"].removeprefix("Value error, ")
+        field = ".".join(map(str, problem["loc"]))
+        lines.append(f"{field}: {rule}, got {str(problem['input'])[:80]}" if field else rule)
+    return lines
+
+
+class _NoSuchPart(ValueError):
+    def __init__(self, part: str) -> None:
+        self.part = part
+
+
+_Build = Callable[[re.Match[str]], Any]
+
+
+def _error_rate(match: re.Match[str]) -> ErrorRate:
+    status: Any = int(match["status"])
+    retry_after = {} if match["retry_after"] is None else {"retry_after_s": int(match["retry_after"])}
+    return ErrorRate(status=status, rate=float(match["rate"]), **retry_after)
+
+
+# [0-9] and bounded: \d would also take other scripts' digits, and int() of a megabyte of digits takes long.
+_WHOLE: Final = "[0-9]{1,9}"
+_DECIMAL: Final = r"[0-9]{1,9}(?:\.[0-9]{1,6})?"
+_PARTS: Final[tuple[tuple[str, re.Pattern[str], _Build], ...]] = (
+    ("delay_ms", re.compile(f"delay-({_WHOLE})ms"), lambda match: int(match[1])),
+    (
+        "stall",
+        re.compile(f"stall-({_WHOLE})ms-every-({_DECIMAL})s"),
+        lambda match: Stall(stall_ms=int(match[1]), every_s=float(match[2])),
+    ),
+    (
+        "error",
+        re.compile(f"error-(?P<status>{_WHOLE})-rate-(?P<rate>{_DECIMAL})(?:-retry-after-(?P<retry_after>{_WHOLE})s)?"),
+        _error_rate,
+    ),
+    ("hang", re.compile("hang"), lambda _: True),
+    ("reply_bytes", re.compile(f"reply-({_WHOLE})b"), lambda match: int(match[1])),
+)
+
+
+def _field_of(part: str) -> tuple[str, Any]:
+    for field, pattern, build in _PARTS:
+        if match := pattern.fullmatch(part):
+            return field, build(match)
+    raise _NoSuchPart(part)

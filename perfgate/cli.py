@@ -1,0 +1,50 @@
+"""The `perfgate` command: which subcommand was asked for, and with which exit code does it end?
+
+Comes in: the command line. Goes out: an exit code; errors worded for the user go to standard error as one message.
+Each subcommand is one function that adds its parser and sets `run`; the work is done in the rooms.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+from perfgate.errors import BadInput, PerfgateError
+from perfgate.exit_codes import ExitCode
+from perfgate.load.command import add_load
+
+#: A further subcommand is a further function: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where
+#: run takes the options and returns an ExitCode.
+COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]] = (add_load,)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong command line as every other bad input is reported: argparse would end with 2, an interrupt."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see `{self.prog} --help`")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments after the program's name; None takes those of the process.
+
+    Returns:
+        The exit code, as in perfgate/exit_codes.py.
+    """
+    parser = _Parser(prog="perfgate", description="Performance regression tests for the LiteLLM gateway.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add_command in COMMANDS:
+        add_command(commands)
+    try:
+        options = parser.parse_args(argv)
+        code: ExitCode = options.run(options)
+    except PerfgateError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    return code

@@ -1,0 +1,305 @@
+"""What was measured: windows, and the figures that whole rounds of them give.
+
+Comes in: windows as experiment/rounds.py made them. Goes out: `Estimate`s with intervals. No I/O, no limits, no verdict.
+
+    Measurement --has--> Window (one short load against one arm) --has--> LoadResult, GatewayUse
+    Measurement --gives-> Estimate (a figure with its interval)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perfgate.experiment.arms import Arm
+from perfgate.load.result import ErrorCount, LoadResult
+from perfgate.load.schedule import OpenLoop
+from perfgate.measure.histogram import Histogram
+from perfgate.stats.proportion import proportion_interval
+from perfgate.stats.resampling import interval_of, resampled_weights, weighted_percentiles, weighted_ratios
+
+#: Resamples of an interval. At 99.5 % confidence each tail then still holds 10 of them, and one interval takes 20 ms.
+RESAMPLES: Final = 4_000
+#: Seed of the resampling: an interval depends on the data alone.
+RESAMPLING_SEED: Final = 20_260_101
+
+MIB: Final = 1024 * 1024
+
+
+class NotMeasured(ValueError):
+    """A figure was asked of a measurement that lacks what it is made of; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayUse:
+    """What the gateway's process tree used for one window.
+
+    Args:
+        cpu_s: CPU time from window open until the drain's end.
+        rss_before_bytes: resident memory before the warm-up's first request.
+        rss_after_bytes: the same after the drain.
+        requests: requests sent to it between these two, warm-up included.
+        cpu_resolution_ms: the granularity of `cpu_s`.
+    """
+
+    cpu_s: float
+    rss_before_bytes: int
+    rss_after_bytes: int
+    requests: int
+    cpu_resolution_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One short load against one arm.
+
+    Args:
+        arm: the arm's name.
+        generation: which start of the arm's processes served it, from 0.
+        round: which round within the generation, from 0; windows of one round and generation belong together.
+        position: its place within the round's random order, from 0.
+        seed: of its schedule.
+        load: what the generator saw.
+        gateway: what the gateway used; None for the direct arm.
+    """
+
+    arm: str
+    generation: int
+    round: int
+    position: int
+    seed: int
+    load: LoadResult
+    gateway: GatewayUse | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its interval.
+
+    Args:
+        metric: its name in thresholds.yaml.
+        unit: `ms`, `MiB`, or empty for a ratio.
+        value: the point estimate from all rounds.
+        low, high: the interval's ends.
+        confidence: of the interval, 0.95 for 95 %.
+        rounds, generations: how many it rests on.
+        requests: of the arm it speaks of.
+        requests_needed: below this many the figure is not judged.
+    """
+
+    metric: str
+    unit: str
+    value: float
+    low: float
+    high: float
+    confidence: float
+    rounds: int
+    generations: int
+    requests: int
+    requests_needed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Every window of one scenario, in the order in which they ran.
+
+    Args:
+        scenario: its name in thresholds.yaml.
+        arms: the arms of every round.
+        schedule: the load of every gateway window.
+        windows: see `Window`.
+        mock_delay_ms: the delay that the mock was told to answer with.
+        looks: how often the data may be looked at; intervals widen accordingly (Bonferroni), so that looking after
+            every round does not raise the error of the whole.
+        rounds_planned_max: the most rounds this measurement would have made.
+        stopped: why it ended, in words.
+    """
+
+    scenario: str
+    arms: tuple[Arm, ...]
+    schedule: OpenLoop
+    windows: tuple[Window, ...] = ()
+    mock_delay_ms: float = 0.0
+    looks: int = 1
+    rounds_planned_max: int = 0
+    stopped: str = ""
+
+    def with_windows(self, windows: tuple[Window, ...]) -> "Measurement":
+        """The same measurement, these windows added."""
+        return replace(self, windows=self.windows + windows)
+
+    @property
+    def confidence(self) -> float:
+        """Confidence of each interval: 95 % for the whole, shared between the looks."""
+        return 1 - 0.05 / self.looks
+
+    @property
+    def rounds(self) -> tuple[tuple[int, int], ...]:
+        """Every (generation, round) that was measured, ascending."""
+        return tuple(sorted({(window.generation, window.round) for window in self.windows}))
+
+    @property
+    def generations(self) -> int:
+        """How many generations have at least one round."""
+        return len({generation for generation, _ in self.rounds})
+
+    def of_arm(self, arm: str) -> tuple[Window, ...]:
+        """The arm's windows, one a round, in the order of `rounds`.
+
+        Raises:
+            NotMeasured: the arm has no window.
+        """
+        found = tuple(sorted((w for w in self.windows if w.arm == arm), key=lambda w: (w.generation, w.round)))
+        if not found:
+            raise NotMeasured(f"{self.scenario}: no window of arm {arm!r}; arms are {[a.name for a in self.arms]}")
+        return found
+
+    def merged(self, arm: str, of: Callable[[LoadResult], Histogram]) -> Histogram:
+        """One histogram of all the arm's windows, for example `merged("gateway", lambda load: load.latency)`."""
+        return Histogram.merged([of(window.load) for window in self.of_arm(arm)])
+
+    def requests(self, arm: str) -> int:
+        """Requests sent within the arm's windows."""
+        return sum(window.load.sent for window in self.of_arm(arm))
+
+    def errors(self, arm: str) -> tuple[ErrorCount, ...]:
+        """The arm's errors by kind over all windows, most frequent first."""
+        total: dict[str, ErrorCount] = {}
+        for window in self.of_arm(arm):
+            for error in window.load.errors:
+                seen = total.get(error.kind)
+                total[error.kind] = replace(seen, count=seen.count + error.count) if seen else error
+        return tuple(sorted(total.values(), key=lambda error: -error.count))
+
+    def latency_ms(self, percentile: float, arm: str = "gateway") -> Estimate:
+        """Latency from the intended start, at a percentile of the arm's merged histogram."""
+        (values, counts), requests = self._counts([arm]), self.requests(arm)
+        weights = self._weights()
+        return self._estimate(
+            f"latency_p{percentile:g}_ms",
+            "ms",
+            weighted_percentiles(values, counts[0], weights, percentile) / 1000,
+            requests=requests,
+            requests_needed=_requests_needed(percentile),
+        )
+
+    def overhead_ms(self, percentile: float, arm: str = "gateway", direct: str = "direct") -> Estimate:
+        """The arm's latency minus direct latency at the same percentile, offered load and rounds.
+
+        The same resampled rounds enter both sides, so that what moves both (the host) cancels.
+        """
+        values, (through, without) = self._counts([arm, direct])
+        weights = self._weights()
+        samples = (
+            weighted_percentiles(values, through, weights, percentile)
+            - weighted_percentiles(values, without, weights, percentile)
+        ) / 1000
+        return self._estimate(
+            f"overhead_p{percentile:g}_ms",
+            "ms",
+            samples,
+            requests=min(self.requests(arm), self.requests(direct)),
+            requests_needed=_requests_needed(percentile),
+        )
+
+    def cpu_ms_per_request(self, arm: str = "gateway") -> Estimate:
+        """CPU of the gateway's process tree per completed request, background work of the window included."""
+        uses = [self._use(window) for window in self.of_arm(arm)]
+        cpu_ms = np.array([use.cpu_s * 1000 for use in uses])
+        completed = np.array([window.load.completed for window in self.of_arm(arm)], dtype=float)
+        return self._ratio_of_sums("cpu_per_request_ms", "ms", cpu_ms, completed, arm)
+
+    def rss_growth_mib_per_1000_requests(self, arm: str = "gateway") -> Estimate:
+        """Growth of the gateway's resident memory per 1,000 requests, over all its windows, warm-ups included."""
+        uses = [self._use(window) for window in self.of_arm(arm)]
+        growth_mib = np.array([(use.rss_after_bytes - use.rss_before_bytes) / MIB for use in uses])
+        thousands = np.array([use.requests / 1000 for use in uses])
+        return self._ratio_of_sums("rss_growth_mib_per_1000_requests", "MiB", growth_mib, thousands, arm)
+
+    def error_ratio(self, arm: str = "gateway") -> Estimate:
+        """Share of the arm's sent requests that did not succeed, with the exact binomial interval."""
+        sent = self.requests(arm)
+        failed = sent - sum(window.load.succeeded for window in self.of_arm(arm))
+        return self._proportion("error_ratio", failed, sent)
+
+    def completed_ratio(self, arm: str = "gateway") -> Estimate:
+        """Share of the arm's sent requests that had a whole reply by the end of the tail: the gateway's figure."""
+        return self._proportion(
+            "completed_ratio", sum(window.load.completed for window in self.of_arm(arm)), self.requests(arm)
+        )
+
+    def _use(self, window: Window) -> GatewayUse:
+        if window.gateway is None:
+            raise NotMeasured(f"{self.scenario}: CPU and memory of arm {window.arm!r} were not measured")
+        return window.gateway
+
+    def _weights(self) -> npt.NDArray[np.int64]:
+        """Row 0 is every round once (the point estimate), the others are resamples; shape (1 + RESAMPLES, rounds)."""
+        generation_of_round = np.array([generation for generation, _ in self.rounds])
+        resamples = resampled_weights(generation_of_round, RESAMPLES, RESAMPLING_SEED)
+        return np.vstack([np.ones((1, len(self.rounds)), dtype=np.int64), resamples])
+
+    def _counts(self, arms: list[str]) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]]]:
+        """Latency counts of several arms on common values: values_us (bins,), per arm counts (rounds, bins)."""
+        histograms = [[window.load.latency for window in self.of_arm(arm)] for arm in arms]
+        for arm, of_arm in zip(arms, histograms, strict=True):
+            if len(of_arm) != len(self.rounds):
+                raise NotMeasured(f"{self.scenario}: arm {arm!r} has {len(of_arm)} windows in {len(self.rounds)} rounds")
+            if not any(histogram.count for histogram in of_arm):
+                raise NotMeasured(f"{self.scenario}: no request of arm {arm!r} was answered")
+        values = np.unique(np.concatenate([h.values_us for of_arm in histograms for h in of_arm])).astype(np.int64)
+        counts = []
+        for of_arm in histograms:
+            table = np.zeros((len(of_arm), len(values)), dtype=np.int64)
+            for row, histogram in enumerate(of_arm):
+                table[row, np.searchsorted(values, histogram.values_us)] = histogram.counts
+            counts.append(table)
+        return values, counts
+
+    def _ratio_of_sums(
+        self, metric: str, unit: str, numerators: npt.NDArray[np.float64], denominators: npt.NDArray[np.float64], arm: str
+    ) -> Estimate:
+        if not denominators.sum() > 0:
+            raise NotMeasured(f"{self.scenario}: no request of arm {arm!r} was answered")
+        samples = weighted_ratios(numerators, denominators, self._weights())
+        return self._estimate(metric, unit, samples, requests=self.requests(arm))
+
+    def _estimate(
+        self, metric: str, unit: str, samples: npt.NDArray[np.float64], requests: int, requests_needed: int = 0
+    ) -> Estimate:
+        interval = interval_of(samples[1:], self.confidence)
+        return Estimate(
+            metric,
+            unit,
+            float(samples[0]),
+            interval.low,
+            interval.high,
+            self.confidence,
+            len(self.rounds),
+            self.generations,
+            requests,
+            requests_needed,
+        )
+
+    def _proportion(self, metric: str, hits: int, trials: int) -> Estimate:
+        if trials == 0:
+            raise NotMeasured(f"{self.scenario}: no request was sent")
+        interval = proportion_interval(hits, trials, self.confidence)
+        return Estimate(
+            metric,
+            "",
+            hits / trials,
+            interval.low,
+            interval.high,
+            self.confidence,
+            len(self.rounds),
+            self.generations,
+            trials,
+        )
+
+
+def _requests_needed(percentile: float) -> int:
+    """Tails need 1,000 requests an arm: the p99 then rests on the ten slowest; a median needs 100."""
+    return 1_000 if percentile >= 90 else 100

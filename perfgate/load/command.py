@@ -1,0 +1,221 @@
+"""`perfgate load`: send a load to any OpenAI-compatible gateway, and show what came of it.
+
+Comes in: options. Goes out: a summary on standard output, a JSON file when asked for, an exit code. Latency never
+decides the code: a limit needs a comparison, and that is what the test suite is for.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, get_args
+from urllib.parse import urlsplit, urlunsplit
+
+from rich.console import Console
+
+from perfgate.errors import BadInput, StackFailed
+from perfgate.exit_codes import ExitCode, worst
+from perfgate.load.job import DEFAULT_IN_FLIGHT_CAP, LoadJob, Target
+from perfgate.load.result import LoadResult
+from perfgate.load.runner import Generator
+from perfgate.load.schedule import DEFAULT_TAIL_S, Arrivals, OpenLoop
+from perfgate.load.summary import summary_json, summary_lines, was_fit
+
+DEFAULT_PATH: Final = "/v1/chat/completions"
+#: The model of LiteLLM's published load test.
+DEFAULT_MODEL: Final = "fake-openai-endpoint"
+DEFAULT_WARM_UP_S: Final = 3.0
+
+_EPILOG: Final = """\
+exit codes: 0 the load ran, whatever its latency; 2 interrupted; 4 bad input, nothing was sent; 10 INVALID: the
+generator could not keep its schedule; 12 the target was not reachable, nothing succeeded, or the generator died
+"""
+
+
+def add_load(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add `load` to the commands of `perfgate`."""
+    parser = commands.add_parser(
+        "load",
+        help="send a load to a gateway and show what came of it",
+        description="Send chat completions at a fixed rate, whether or not earlier ones were answered, and show "
+        "latency from the intended start of each request. No prompt repeats, so no cache can answer.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = parser.add_argument
+    option("url", metavar="URL", help=f"where to; without a path, {DEFAULT_PATH} is added")
+    option("--rate", type=float, required=True, metavar="R", help="requests a second")
+    option("--duration", type=float, required=True, metavar="S", help="seconds of the window that is reported")
+    option(
+        "--warm-up",
+        type=float,
+        default=DEFAULT_WARM_UP_S,
+        metavar="S",
+        help="seconds of load before the window, not reported (%(default)g)",
+    )
+    option(
+        "--tail",
+        type=float,
+        default=DEFAULT_TAIL_S,
+        metavar="S",
+        help="seconds after the window in which its replies may still come (%(default)g)",
+    )
+    option(
+        "--arrivals",
+        choices=get_args(Arrivals),
+        default="constant",
+        help="evenly spaced requests, or random gaps as of users who do not know of each other (%(default)s)",
+    )
+    option("--model", default=DEFAULT_MODEL, metavar="M", help="the model to ask for (%(default)s)")
+    option("--api-key-env", metavar="NAME", help="the environment variable that holds the API key")
+    option(
+        "--payload-bytes",
+        type=int,
+        metavar="N",
+        help="length of each prompt (default: LiteLLM's published prompt, 16,350 bytes)",
+    )
+    option("--seed", type=int, default=0, metavar="N", help="of the random gaps (%(default)s)")
+    option(
+        "--in-flight-cap",
+        type=int,
+        default=DEFAULT_IN_FLIGHT_CAP,
+        metavar="N",
+        help="most requests in flight at once; what comes beyond is an error of the gateway (%(default)s)",
+    )
+    option("--cpus", metavar="LIST", help="cores for the generator, such as 1 or 0,2-3 (default: any)")
+    option("--json", type=Path, metavar="FILE", help="write everything here too")
+    parser.set_defaults(run=run_load)
+
+
+def run_load(options: argparse.Namespace) -> ExitCode:
+    """Run the load that the options describe, and print its summary.
+
+    Raises:
+        BadInput: an option cannot be used; nothing was sent.
+        StackFailed: the target was not reachable, the generator died, or the JSON file could not be written.
+    """
+    job = _job(options)
+    if options.json is not None and not options.json.parent.is_dir():
+        raise BadInput(f"--json {options.json}: the folder {options.json.parent} does not exist; create it first")
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    with Generator() as generator, _progress(job) as on_event:
+        result = generator.run(job, on_event=on_event)
+    print("\n".join(summary_lines(job, result)))
+    if options.json is not None:
+        version = importlib.metadata.version("perfgate")
+        _write_json(options.json, summary_json(job, result, started_at=started_at, perfgate_version=version))
+    return worst(_codes(result))
+
+
+def _codes(result: LoadResult) -> Iterator[ExitCode]:
+    if not was_fit(result):
+        yield ExitCode.INVALID
+    if result.sent and not result.succeeded:
+        print("error: not one request succeeded; the errors above say why", file=sys.stderr)
+        yield ExitCode.STACK_FAILED
+
+
+def _job(options: argparse.Namespace) -> LoadJob:
+    try:
+        schedule = OpenLoop(
+            offered_rps=options.rate,
+            warm_up_s=options.warm_up,
+            window_s=options.duration,
+            tail_s=options.tail,
+            arrivals=options.arrivals,
+        )
+        target = Target(_with_path(options.url), options.model, _api_key(options.api_key_env))
+        return LoadJob(
+            target=target,
+            schedule=schedule,
+            seed=options.seed,
+            payload_bytes=options.payload_bytes,
+            in_flight_cap=options.in_flight_cap,
+            cpus=() if options.cpus is None else parse_cpus(options.cpus),
+        )
+    except ValueError as error:
+        raise BadInput(f"{error}; `perfgate load --help` explains every option") from error
+
+
+def _with_path(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url  # Target says what is wrong with it
+    return url if parts.path not in ("", "/") else urlunsplit(parts._replace(path=DEFAULT_PATH))
+
+
+def _api_key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    try:
+        return os.environ[variable]
+    except KeyError:
+        raise BadInput(
+            f"--api-key-env {variable}: that environment variable is not set; `export {variable}=...` first"
+        ) from None
+
+
+def parse_cpus(text: str) -> tuple[int, ...]:
+    """The cores in a list as taskset takes it.
+
+    Raises:
+        BadInput: not such a list, or a core that this process may not use.
+
+    >>> parse_cpus("0")
+    (0,)
+    """
+    cpus: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        try:
+            cpus.update(range(int(first), int(last if dash else first) + 1))
+        except ValueError:
+            raise BadInput(f"--cpus {text}: {part!r} is neither a core nor a range; write 1 or 0,2-3") from None
+    usable = os.sched_getaffinity(0)
+    if not cpus or not cpus <= usable:
+        raise BadInput(f"--cpus {text}: this process may use the cores {', '.join(map(str, sorted(usable)))}")
+    return tuple(sorted(cpus))
+
+
+@contextmanager
+def _progress(job: LoadJob) -> Iterator[Callable[[str], None]]:
+    """One changing line on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda event: None
+        return
+    schedule = job.schedule
+    phases = {
+        "window_opened": f"window: {schedule.window_s:g} s at {schedule.offered_rps:g} requests/s",
+        "window_closed": f"waiting for the last replies, at most {schedule.tail_s:g} s",
+        "drained": "counting",
+    }
+    with console.status(f"warm-up: {schedule.warm_up_s:g} s", refresh_per_second=2) as status:
+        yield lambda event: status.update(phases[event])
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write the whole file or none of it."""
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as partial:
+            try:
+                json.dump(document, partial, indent=1, allow_nan=False)
+                partial.write("\n")
+                partial.flush()
+                os.fsync(partial.fileno())
+                Path(partial.name).chmod(0o644)
+                Path(partial.name).replace(path)
+            except BaseException:
+                Path(partial.name).unlink()
+                raise
+    except OSError as error:
+        raise StackFailed(
+            f"--json {path} could not be written: {error.strerror}; the result above is complete"
+        ) from error

@@ -1,0 +1,95 @@
+"""The generator process: runs the jobs it reads, one after another, and says what came of them.
+
+Comes in: on standard input one job a line (wire.py); on the command line the pid of the process that started it.
+Goes out: on standard output one report a line. Ends with its standard input, even in mid-load, and with its parent.
+
+Started by `runner.Generator`; a process of its own, since garbage collection and plugins of pytest would be measured.
+"""
+
+import asyncio
+import ctypes
+import os
+import resource
+import signal
+import sys
+from typing import Final
+
+import uvloop
+
+from perfgate.load import wire
+from perfgate.load.drive import Instant, drive
+from perfgate.load.http_client import Unreachable
+from perfgate.load.result import LoadResult
+
+#: Files that are not connections of the load: pipes, timers, the event loop's own, and connections being closed.
+FILES_RESERVED: Final = 200
+#: The longest line of a job; beyond it something else is talking to us.
+_LONGEST_LINE_BYTES: Final = 1_000_000
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main() -> None:
+    """Run jobs until standard input ends."""
+    _die_with_parent(int(sys.argv[1]))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run_jobs(_open_files()))
+
+
+async def _run_jobs(open_files: int) -> None:
+    loop = asyncio.get_running_loop()
+    lines = asyncio.StreamReader(limit=_LONGEST_LINE_BYTES)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    jobs: asyncio.Queue[bytes] = asyncio.Queue()
+    working = asyncio.create_task(_work(jobs, open_files))
+    reading = asyncio.create_task(_read(lines, jobs))
+    done, pending = await asyncio.wait({working, reading}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _read(lines: asyncio.StreamReader, jobs: asyncio.Queue[bytes]) -> None:
+    while line := await lines.readline():
+        jobs.put_nowait(line)
+
+
+async def _work(jobs: asyncio.Queue[bytes], open_files: int) -> None:
+    all_cpus = os.sched_getaffinity(0)
+    while True:
+        job = wire.job_of_line(await jobs.get())
+        os.sched_setaffinity(0, job.cpus or all_cpus)
+        cap = max(1, min(job.in_flight_cap, open_files - FILES_RESERVED))
+        try:
+            _say(await drive(job, in_flight_cap=cap, announce=_announce))
+        except Unreachable as error:
+            _say(wire.CouldNotRun(str(error)))
+
+
+def _announce(instant: Instant, mono_s: float) -> None:
+    _say(wire.Passed(instant, mono_s))
+
+
+def _say(report: wire.Passed | wire.CouldNotRun | LoadResult) -> None:
+    sys.stdout.write(wire.report_line(report))
+    sys.stdout.flush()
+
+
+def _die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent_pid:  # it died before the kernel knew
+        sys.exit("the process that started the generator is gone")
+
+
+def _open_files() -> int:
+    """Allow this process as many open files as it may have; returns how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
+if __name__ == "__main__":
+    main()

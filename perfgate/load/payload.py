@@ -1,0 +1,74 @@
+"""What does each request say: a chat completion whose prompt no cache has seen before.
+
+Comes in: the model and a length. Goes out: whole JSON bodies as bytes, one per request number, all equally long.
+Knows nothing of HTTP.
+"""
+
+import json
+import os
+from typing import Final
+
+#: One sentence of the prompt of LiteLLM's published load test. There the user id in front of it is repeated with it.
+PUBLISHED_SENTENCE: Final = b" This is a test there will be no cache hits and we'll fill up the context"
+PUBLISHED_REPEATS: Final = 150
+#: The end user that LiteLLM's published load test names.
+END_USER: Final = "my-new-end-user-1"
+#: Length of the unique id that every prompt begins with: the textual form of a UUID.
+ID_BYTES: Final = 36
+#: The longest prompt: a bound on what a typo can do, far above any model's context.
+MAX_PROMPT_BYTES: Final = 10_000_000
+
+
+class Payload:
+    """Request bodies that differ in their id alone.
+
+    An id looks like a UUID: 80 random bits for the load, then the request's number in 12 hexadecimal digits.
+    Building a body costs two concatenations, so that the generator spends its time on sending.
+
+    Args:
+        model: the model to ask for.
+        prompt_bytes: length of the prompt, id included; None is LiteLLM's published prompt of 16,350 bytes.
+
+    Raises:
+        ValueError: prompt_bytes leaves no room for the id, or is absurdly large.
+    """
+
+    def __init__(self, model: str, prompt_bytes: int | None) -> None:
+        check_prompt_bytes(prompt_bytes)
+        self._before = b'{"model": ' + json.dumps(model).encode() + b', "messages": [{"role": "user", "content": "'
+        self._after = b'"}], "user": ' + json.dumps(END_USER).encode() + b"}"
+        if prompt_bytes is None:
+            self._text, self._repeats = PUBLISHED_SENTENCE, PUBLISHED_REPEATS
+        else:
+            filler_bytes = prompt_bytes - ID_BYTES
+            enough = PUBLISHED_SENTENCE * (filler_bytes // len(PUBLISHED_SENTENCE) + 1)
+            self._text, self._repeats = enough[:filler_bytes], 1
+        digits = os.urandom(10).hex()
+        self._id_prefix = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:]}-".encode()
+
+    def request_id(self, number: int) -> bytes:
+        """The id that request `number` of this load begins its prompt with."""
+        return self._id_prefix + b"%012x" % number
+
+    def body(self, number: int) -> bytes:
+        """The JSON body of request `number`."""
+        return self._before + (self.request_id(number) + self._text) * self._repeats + self._after
+
+    @property
+    def body_bytes(self) -> int:
+        """Length of every body."""
+        return len(self.body(0))
+
+    @property
+    def prompt_bytes(self) -> int:
+        """Length of every prompt."""
+        return (ID_BYTES + len(self._text)) * self._repeats
+
+
+def check_prompt_bytes(prompt_bytes: int | None) -> None:
+    """Raise ValueError unless a prompt of that length can be made."""
+    if prompt_bytes is not None and not ID_BYTES <= prompt_bytes <= MAX_PROMPT_BYTES:
+        raise ValueError(
+            f"payload_bytes={prompt_bytes} must be from {ID_BYTES} (the id that every prompt begins with) "
+            f"to {MAX_PROMPT_BYTES}"
+        )

@@ -1,0 +1,156 @@
+"""What does the result of one load say, in lines that read in ten seconds, and as JSON for programs?
+
+Comes in: the job and its result. Goes out: lines of text, a JSON document, and whether the generator was fit. Prints
+and writes nothing; judges the generator, never the gateway.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from perfgate.load.job import LoadJob
+from perfgate.load.payload import Payload
+from perfgate.load.result import LoadResult
+from perfgate.load.wire import result_as_json
+from perfgate.measure.histogram import Histogram
+
+#: What a fit generator does of its schedule, and how late it is at most; below the first its figures say nothing.
+SENT_RATIO_MIN: Final = 0.98
+DISPATCH_LAG_P99_MAX_MS: Final = 2.0
+#: Of the JSON document; raised whenever a field changes its meaning or goes.
+JSON_SCHEMA_VERSION: Final = 1
+_PERCENTILES: Final = (50.0, 95.0, 99.0)
+_LABEL_WIDTH: Final = 17
+
+
+def was_fit(result: LoadResult) -> bool:
+    """Whether the generator sent enough of its schedule for the other figures to mean something."""
+    return result.sent_ratio >= SENT_RATIO_MIN
+
+
+def summary_lines(job: LoadJob, result: LoadResult) -> list[str]:
+    """The result for people."""
+    schedule = job.schedule
+    prompt_bytes = Payload(job.target.model, job.payload_bytes).prompt_bytes
+    timing = f"window {schedule.window_s:g} s after {schedule.warm_up_s:g} s of warm-up"
+    drained_in_s = result.drained_mono_s - result.window_opened_mono_s
+    return [
+        f"{job.target.url}  model {job.target.model}, prompts of {prompt_bytes:,} bytes",
+        f"open loop, {schedule.offered_rps:g} requests/s, {schedule.arrivals} arrivals, {timing}",
+        "",
+        _labelled(
+            "requests",
+            f"offered {result.offered:,}, sent {result.sent:,}, completed {result.completed:,}, "
+            f"succeeded {result.succeeded:,}",
+        ),
+        _labelled(
+            "throughput",
+            f"{result.throughput_rps:.5g} succeeded/s over {drained_in_s:.3g} s, "
+            f"at most {result.in_flight_max:,} in flight (cap {result.in_flight_cap:,})",
+        ),
+        *_error_lines(result),
+        "",
+        _labelled("milliseconds", "".join(f"{name:>10}" for name in ("p50", "p95", "p99", "max"))),
+        _duration_line("latency", result.latency, "nothing succeeded"),
+        _duration_line("service time", result.service_time, "nothing succeeded"),
+        *_overhead_lines(result),
+        _duration_line("dispatch lag", result.dispatch_lag, "nothing was sent"),
+        "",
+        _labelled("generator", _generator_text(result)),
+    ]
+
+
+def summary_json(job: LoadJob, result: LoadResult, *, started_at: str, perfgate_version: str) -> dict[str, Any]:
+    """The result for programs; the API key is not in it.
+
+    Args:
+        job: what was asked for.
+        result: what came of it.
+        started_at: wall-clock time of the start, ISO 8601 with its zone.
+        perfgate_version: the version that measured.
+
+    Returns:
+        JSON values: `result` holds every raw count and encoded histogram, `derived` what most readers want of them.
+    """
+    described = asdict(job)
+    del described["target"]["api_key"]
+    return {
+        "schema": "perfgate-load",
+        "schema_version": JSON_SCHEMA_VERSION,
+        "perfgate_version": perfgate_version,
+        "started_at": started_at,
+        "job": described,
+        "result": result_as_json(result),
+        "derived": {
+            "generator_was_fit": was_fit(result),
+            "sent_ratio": result.sent_ratio,
+            "completed_ratio": result.completed_ratio,
+            "error_ratio": result.error_ratio,
+            "throughput_rps": result.throughput_rps,
+            "generator_cpu_ratio": result.generator_cpu_ratio,
+            "latency_ms": _figures_ms(result.latency),
+            "service_time_ms": _figures_ms(result.service_time),
+            "dispatch_lag_ms": _figures_ms(result.dispatch_lag),
+            "header_overhead_ms": _figures_ms(result.header_overhead),
+        },
+    }
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"{label:<{_LABEL_WIDTH}}{text}"
+
+
+def _error_lines(result: LoadResult) -> Sequence[str]:
+    if not result.errors:
+        return [_labelled("errors", "none")]
+    count = sum(error.count for error in result.errors)
+    return [
+        _labelled("errors", f"{count:,} of {result.sent:,} sent ({100 * count / result.sent:.3g} %)"),
+        *(f"  {error.kind:<22}{error.count:>8,}  {' '.join(error.example.split())[:120]}" for error in result.errors),
+    ]
+
+
+def _duration_line(label: str, durations: Histogram, when_empty: str) -> str:
+    if not durations.count:
+        return _labelled(label, f"no figures: {when_empty}")
+    figures_ms = [durations.percentile_ms(percentile) for percentile in _PERCENTILES] + [durations.max_ms]
+    return _labelled(label, "".join(f"{figure_ms:>10.2f}" for figure_ms in figures_ms))
+
+
+def _overhead_lines(result: LoadResult) -> Sequence[str]:
+    if not result.header_overhead.count:
+        return []
+    line = _duration_line("header overhead", result.header_overhead, "")
+    return [line + (f"  (missing in {result.header_missing:,} replies)" if result.header_missing else "")]
+
+
+def _generator_text(result: LoadResult) -> str:
+    sent = f"sent {100 * result.sent_ratio:.4g} % of its schedule"
+    if not result.sent:
+        return f"INVALID: apparatus: {sent}; was it suspended?"
+    lag_p99_ms = result.dispatch_lag.percentile_ms(99)
+    figures = (
+        f"{sent}, dispatch lag p99 {lag_p99_ms:.2g} ms, {1000 * result.generator_cpu_s / result.sent:.2g} ms of CPU "
+        f"a request, {100 * result.generator_cpu_ratio:.2g} % of one core"
+    )
+    if not was_fit(result):
+        return (
+            f"INVALID: apparatus: {figures}; at least {100 * SENT_RATIO_MIN:g} % are needed: lower --rate, or give it "
+            "a core of its own with --cpus"
+        )
+    if lag_p99_ms > DISPATCH_LAG_P99_MAX_MS:
+        return (
+            f"late: {figures}; latency includes that lag, which should be under {DISPATCH_LAG_P99_MAX_MS:g} ms: "
+            "give it a core of its own with --cpus"
+        )
+    return f"fit: {figures}"
+
+
+def _figures_ms(durations: Histogram) -> dict[str, float] | None:
+    if not durations.count:
+        return None
+    return {
+        "mean": durations.mean_ms(),
+        **{f"p{percentile:g}": durations.percentile_ms(percentile) for percentile in _PERCENTILES},
+        "max": durations.max_ms,
+    }

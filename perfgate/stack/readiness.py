@@ -1,0 +1,124 @@
+"""Is a service up, and is it ours?
+
+Comes in: `HttpCheck`s, a base address, a deadline, and a way to ask whether the process still lives.
+Goes out: nothing once all are answered as expected; else `TooLate` or `Died`, both with the last answer.
+
+    HttpCheck    one HTTP request, and what its answer must be
+    wait_ready   asks one check after the other until each was answered so
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+
+#: Between two attempts. An attempt costs the service next to nothing, and the wait is part of every run.
+POLL_S: Final = 0.1
+#: One attempt: more than the first request of a cold gateway takes on a loaded host.
+ATTEMPT_TIMEOUT_S: Final = 20.0
+#: What of an answer's body is worth showing.
+SHOWN_BODY_CHARS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCheck:
+    """A request that must be answered as expected.
+
+    Args:
+        what: what it proves, in words that go after "waited for": `its reply to a chat completion`.
+        path: asked for, `/health`.
+        method: of HTTP.
+        headers: sent with it; never shown, they may hold a key.
+        json: the body to send; None sends none.
+        statuses: the answer must have one of these.
+        contains: every one of these texts must be in the answer's body.
+    """
+
+    what: str
+    path: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    json: Mapping[str, Any] | None = None
+    statuses: frozenset[int] = frozenset({200})
+    contains: tuple[str, ...] = ()
+
+    def accepts(self, status: int, body: str) -> bool:
+        """Whether such an answer is the expected one.
+
+        >>> HttpCheck("health", "/health", contains=("token",)).accepts(200, "another token")
+        True
+        """
+        return status in self.statuses and all(text in body for text in self.contains)
+
+
+class NotReady(Exception):
+    """Base of the two ways in which a service does not come up.
+
+    Attributes:
+        check: the one that was not answered as expected.
+        last_answer: to its last attempt, in words.
+        waited_s: since the wait began.
+    """
+
+    def __init__(self, check: HttpCheck, last_answer: str, waited_s: float) -> None:
+        self.check = check
+        self.last_answer = last_answer
+        self.waited_s = waited_s
+        super().__init__(f"{check.what}: {last_answer}, after {waited_s:.1f} s")
+
+
+class TooLate(NotReady):
+    """It still runs, but the deadline is over."""
+
+
+class Died(NotReady):
+    """It ended before it was ready."""
+
+
+def wait_ready(checks: Sequence[HttpCheck], base_url: str, *, deadline_s: float, is_alive: Callable[[], bool]) -> None:
+    """Wait until every check has been answered as expected, by a process that still lives after the last answer.
+
+    Args:
+        checks: asked in this order, each again and again until it is answered as expected.
+        base_url: what their paths are added to.
+        deadline_s: for all of them together.
+        is_alive: whether the process lives; an answer from the port of a dead one is somebody else's.
+
+    Raises:
+        TooLate: not all were answered as expected within `deadline_s`.
+        Died: the process ended.
+    """
+    started_mono_s = time.monotonic()
+    deadline_mono_s = started_mono_s + deadline_s
+    # trust_env=False: a proxy from the environment has no business between us and loopback.
+    with httpx.Client(base_url=base_url, trust_env=False) as client:
+        for check in checks:
+            last_answer = "nothing, it was not asked yet"
+            is_answered = False
+            while not is_answered:
+                if time.monotonic() >= deadline_mono_s:
+                    raise TooLate(check, last_answer, time.monotonic() - started_mono_s)
+                is_answered, answer = _attempt(client, check, deadline_mono_s)
+                if not is_alive():
+                    raise Died(check, answer, time.monotonic() - started_mono_s)
+                if not is_answered:
+                    last_answer = answer
+                    time.sleep(POLL_S)
+
+
+def _attempt(client: httpx.Client, check: HttpCheck, deadline_mono_s: float) -> tuple[bool, str]:
+    """Whether it was answered as expected, and the answer in words."""
+    timeout_s = max(0.1, min(ATTEMPT_TIMEOUT_S, deadline_mono_s - time.monotonic()))
+    try:
+        reply = client.request(check.method, check.path, headers=check.headers, json=check.json, timeout=timeout_s)
+    except httpx.TimeoutException:
+        return False, f"no answer within {timeout_s:.1f} s"
+    except httpx.TransportError as error:
+        return False, f"no connection ({error})"
+    body = reply.text
+    shown = " ".join(body.split())
+    if len(shown) > SHOWN_BODY_CHARS:
+        shown = shown[:SHOWN_BODY_CHARS] + " …"
+    return check.accepts(reply.status_code, body), f"status {reply.status_code}: {shown or '(empty)'}"

@@ -1,0 +1,38 @@
+"""Can every job that exists be run, and does it keep its key to itself?"""
+
+from typing import Any
+
+import pytest
+
+from perfgate.load.job import LoadJob, Target
+from perfgate.load.schedule import OpenLoop
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"seed": -1}, "seed=-1 must not be negative"),
+        ({"in_flight_cap": 0}, "in_flight_cap=0 must be at least 1"),
+        ({"payload_bytes": 3}, "payload_bytes=3 must be from 36"),
+        ({"cpus": (0, -2)}, r"cpus=\(0, -2\) must not be negative"),
+    ],
+)
+def test_a_job_that_cannot_be_run_says_why(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        LoadJob(Target("http://h/", "m"), OpenLoop(10, 0, 1), **fields)
+
+
+def test_a_target_needs_a_whole_url() -> None:
+    with pytest.raises(ValueError, match="must begin with http:// or https://"):
+        Target("h/", "m")
+
+
+@pytest.mark.parametrize("key", ["", "sk-1\n", "sk 1", "schlüssel"])
+def test_a_key_that_cannot_stand_in_a_header_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(ValueError, match="api_key must be printable ASCII") as refused:
+        Target("http://h/", "m", key)
+    assert not key or key not in str(refused.value)
+
+
+def test_the_key_is_not_in_the_repr() -> None:
+    assert "sk-hidden" not in repr(Target("http://h/", "m", "sk-hidden"))

@@ -1,0 +1,48 @@
+"""Is every prompt new, equally long, and the one that LiteLLM published?"""
+
+import json
+import re
+
+import pytest
+
+from perfgate.load.payload import MAX_PROMPT_BYTES, Payload
+
+
+def prompt(body: bytes) -> str:
+    text: str = json.loads(body)["messages"][0]["content"]
+    return text
+
+
+def test_the_published_prompt_repeats_its_id_and_sentence_150_times() -> None:
+    payload = Payload("m", None)
+    sentence = " This is a test there will be no cache hits and we'll fill up the context"
+    assert prompt(payload.body(7)) == (payload.request_id(7).decode() + sentence) * 150
+    assert payload.prompt_bytes == len(prompt(payload.body(7))) == 16_350
+
+
+@pytest.mark.parametrize("prompt_bytes", [36, 37, 109, 110, 12_000])
+def test_a_prompt_is_as_long_as_was_asked_for_and_begins_with_its_id(prompt_bytes: int) -> None:
+    payload = Payload("m", prompt_bytes)
+    assert payload.prompt_bytes == prompt_bytes
+    assert len(prompt(payload.body(0))) == prompt_bytes
+    assert re.match(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", prompt(payload.body(0)))
+
+
+@pytest.mark.parametrize("prompt_bytes", [None, 36, 500])
+def test_no_two_bodies_are_alike_within_a_load_or_between_loads(prompt_bytes: int | None) -> None:
+    loads = [Payload("m", prompt_bytes), Payload("m", prompt_bytes)]
+    bodies = [load.body(number) for load in loads for number in range(1000)]
+    assert len(set(bodies)) == 2000
+    assert {len(body) for body in bodies} == {loads[0].body_bytes}
+
+
+def test_the_body_names_model_and_user_whatever_characters_they_hold() -> None:
+    body = json.loads(Payload('a "quoted" modèle', 40).body(0))
+    assert body["model"] == 'a "quoted" modèle'
+    assert body["user"] == "my-new-end-user-1"
+
+
+@pytest.mark.parametrize("prompt_bytes", [-1, 0, 35, MAX_PROMPT_BYTES + 1])
+def test_a_prompt_without_room_for_its_id_or_beyond_all_measure_is_refused(prompt_bytes: int) -> None:
+    with pytest.raises(ValueError, match=rf"payload_bytes={prompt_bytes} must be from 36 .* to {MAX_PROMPT_BYTES}"):
+        Payload("m", prompt_bytes)

@@ -1,0 +1,65 @@
+"""Does a schedule mean as many requests as it says, in order, and the same ones for the same seed?"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from perfgate.load.schedule import MAX_DURATION_S, MAX_REQUESTS, OpenLoop
+
+rates = st.floats(0.1, 5_000)
+seconds = st.floats(0, 20)
+arrivals = st.sampled_from(["constant", "poisson"])
+
+
+@given(rates, seconds, seconds, arrivals, st.integers(0, 2**32))
+def test_starts_ascend_and_the_window_holds_what_is_offered(
+    rate_rps: float, warm_up_s: float, window_s: float, kind: Any, seed: int
+) -> None:
+    assume(rate_rps * window_s >= 1)
+    schedule = OpenLoop(rate_rps, warm_up_s, window_s, 0, kind)
+    starts_ns = schedule.intended_starts_ns(seed)
+    assert (np.diff(starts_ns) >= 0).all()
+    assert starts_ns[0] >= 0
+    assert starts_ns[-1] <= (warm_up_s + window_s) * 1e9
+    assert int((starts_ns >= schedule.window_opens_ns).sum()) == schedule.offered_in_window
+    assert schedule.offered_in_window == round(rate_rps * window_s)
+    assert len(starts_ns) == round(rate_rps * warm_up_s) + schedule.offered_in_window
+
+
+def test_constant_arrivals_are_evenly_spaced_and_know_no_seed() -> None:
+    schedule = OpenLoop(offered_rps=100, warm_up_s=1, window_s=2)
+    assert set(np.diff(schedule.intended_starts_ns(1)).tolist()) <= {9_999_999, 10_000_000, 10_000_001}
+    assert (schedule.intended_starts_ns(1) == schedule.intended_starts_ns(2)).all()
+
+
+def test_poisson_gaps_follow_the_seed_and_scatter_as_exponential_ones_do() -> None:
+    schedule = OpenLoop(offered_rps=1000, warm_up_s=0, window_s=20, arrivals="poisson")
+    assert (schedule.intended_starts_ns(5) == schedule.intended_starts_ns(5)).all()
+    assert (schedule.intended_starts_ns(5) != schedule.intended_starts_ns(6)).any()
+    gaps_ns = np.diff(schedule.intended_starts_ns(5))
+    # An exponential distribution's deviation is its mean; 20,000 gaps give it to 1 %.
+    assert gaps_ns.std() / gaps_ns.mean() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"offered_rps": 0}, "offered_rps=0 must be above 0"),
+        ({"offered_rps": float("nan")}, "offered_rps=nan must be above 0"),
+        ({"offered_rps": float("inf")}, f"offered_rps=inf over that time is more than {MAX_REQUESTS} requests"),
+        ({"window_s": 0}, "window_s=0 must be above 0"),
+        ({"warm_up_s": -1}, "warm_up_s=-1 must not be negative"),
+        ({"tail_s": -0.5}, "tail_s=-0.5 must not be negative"),
+        ({"arrivals": "bursts"}, "arrivals='bursts' must be 'constant' or 'poisson'"),
+        ({"window_s": 3599}, f"warm-up, window and tail last 3610 s, at most {MAX_DURATION_S:g} s"),
+        ({"offered_rps": 1e6}, f"offered_rps=1e+06 over that time is more than {MAX_REQUESTS} requests"),
+        ({"offered_rps": 0.01}, "offered_rps=0.01 offers no request within window_s=10"),
+    ],
+)
+def test_a_schedule_that_cannot_be_run_says_why(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match="must|most|more|offers") as refused:
+        OpenLoop(**{"offered_rps": 10, "warm_up_s": 1, "window_s": 10, **fields})
+    assert str(refused.value) == reason
