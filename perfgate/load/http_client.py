@@ -99,7 +99,7 @@ async def find_peer(endpoint: Endpoint) -> Peer:
     where = f"{endpoint.host}:{endpoint.port}"
     try:
         found = await asyncio.get_running_loop().getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label of the name is empty or too long
         raise Unreachable(f"the name {endpoint.host} does not resolve: {error}") from error
     tls = ssl.create_default_context() if endpoint.scheme == "https" else None
     reasons = []

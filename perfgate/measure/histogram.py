@@ -47,7 +47,9 @@ class Histogram:
     def of_us(cls, durations_us: Iterable[int] | npt.NDArray[np.int64]) -> Self:
         """Record every duration; values below 1 us count as 1 us, values above an hour as an hour."""
         array = np.asarray(durations_us if isinstance(durations_us, np.ndarray) else list(durations_us), dtype=np.int64)
-        return cls._counted(_highest_equivalent(np.clip(array, LOWEST_US, HIGHEST_US)), np.ones(array.size, dtype=np.int64))
+        return cls._counted(
+            _highest_equivalent(np.clip(array, LOWEST_US, HIGHEST_US)), np.ones(array.size, dtype=np.int64)
+        )
 
     @classmethod
     def decoded(cls, text: str) -> Self:
@@ -126,7 +128,8 @@ def _highest_equivalent(values_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int6
     """The highest value that HdrHistogram keeps in the same bucket: at 3 digits, 11 bits of a value are kept."""
     bits = np.frexp(values_us.astype(np.float64))[1].astype(np.int64)
     dropped = np.maximum(0, bits - KEPT_BITS)
-    return np.minimum(((values_us >> dropped) + 1 << dropped) - 1, HIGHEST_US)
+    highest: npt.NDArray[np.int64] = np.minimum(((values_us >> dropped) + 1 << dropped) - 1, HIGHEST_US)
+    return highest
 
 
 def _empty_hdr() -> HdrHistogram:

@@ -21,7 +21,7 @@ import psutil
 #: Variables of the shell that change what a process costs, and how. The trap is real: two environments of the same
 #: LiteLLM release differed by 1.7 times in CPU per request because of the first.
 TELLTALE_VARIABLES: Final[Mapping[str, str]] = {
-    "PYTHONDONTWRITEBYTECODE": "modules imported while serving are compiled again and again (1.7 times the CPU, measured)",
+    "PYTHONDONTWRITEBYTECODE": "modules are compiled again and again while serving (1.7 times the CPU)",
     "PYTHONOPTIMIZE": "assertions are left out, and bytecode is cached apart",
     "PYTHONHASHSEED": "one order of sets and dictionaries for all processes: its luck looks like a result",
     "PYTHONDEVMODE": "debug hooks make everything slower",

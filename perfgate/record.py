@@ -1,0 +1,248 @@
+"""What does a run leave behind: the schema of its record, and the writer that never leaves half a file.
+
+Comes in: facts, windows and judgements as they come to be. Goes out: one JSON file, complete after every window.
+Histograms are stored as HdrHistogram's own text, so that every percentile can be computed again from the record.
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from perfgate.errors import BadInput, StackFailed
+
+SCHEMA_VERSION: Final = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ErrorKindRecord(_Strict):
+    """One kind of failed request."""
+
+    kind: str
+    count: int
+    example: str
+
+
+class LoadRecord(_Strict):
+    """A window as the generator saw it; names as in load/result.py, histograms encoded."""
+
+    offered: int
+    sent: int
+    completed: int
+    succeeded: int
+    errors: list[ErrorKindRecord]
+    statuses: list[tuple[int, int]]
+    latency: str
+    service_time: str
+    dispatch_lag: str
+    header_overhead: str
+    header_missing: int
+    reply_bytes: int
+    window_opened_mono_s: float
+    window_closed_mono_s: float
+    drained_mono_s: float
+    generator_cpu_s: float
+    in_flight_max: int
+    in_flight_cap: int
+
+
+class GatewayUseRecord(_Strict):
+    """What the gateway's processes used; names as in experiment/measurement.py."""
+
+    cpu_s: float
+    rss_before_bytes: int
+    rss_after_bytes: int
+    requests: int
+    cpu_resolution_ms: float
+
+
+class WindowRecord(_Strict):
+    """One window."""
+
+    arm: str
+    generation: int
+    round: int
+    position: int
+    seed: int
+    load: LoadRecord
+    gateway: GatewayUseRecord | None
+
+
+class ScheduleRecord(_Strict):
+    """The load of the gateway's windows."""
+
+    offered_rps: float
+    warm_up_s: float
+    window_s: float
+    tail_s: float
+    arrivals: Literal["constant", "poisson"]
+
+
+class GatewayRecord(_Strict):
+    """A gateway as it was asked for."""
+
+    release: str
+    deps: Literal["of-its-time", "today"]
+    workers: int
+    faults: bool
+
+
+class ArmRecord(_Strict):
+    """One arm."""
+
+    name: str
+    gateway: GatewayRecord | None
+    model: str
+
+
+class MeasurementRecord(_Strict):
+    """All windows of one scenario."""
+
+    scenario: str
+    arms: list[ArmRecord]
+    schedule: ScheduleRecord
+    mock_delay_ms: float
+    looks: int
+    rounds_planned_max: int
+    stopped: str
+    windows: list[WindowRecord]
+
+
+class LimitRecord(_Strict):
+    """A limit and where it stands."""
+
+    maximum: float | None
+    minimum: float | None
+    why: str
+    path: str
+    line: int
+
+
+class EstimateRecord(_Strict):
+    """A figure and its interval."""
+
+    unit: str
+    value: float
+    low: float
+    high: float
+    confidence: float
+    rounds: int
+    generations: int
+    requests: int
+
+
+class JudgementRecord(_Strict):
+    """One verdict."""
+
+    scenario: str
+    metric: str
+    verdict: Literal["PASS", "FAIL", "INVALID"]
+    reason: str
+    detail: str
+    limit: LimitRecord
+    estimate: EstimateRecord | None
+    apparatus: str
+
+
+class ServiceRecord(_Strict):
+    """One process that was started, and what ran in it."""
+
+    name: str
+    facts: dict[str, Any]
+
+
+class Record(_Strict):
+    """A whole run."""
+
+    schema_version: Literal[1] = 1
+    perfgate_version: str
+    started_utc: str
+    finished_utc: str | None = None
+    command: list[str]
+    seed: int
+    profile: str
+    scenarios: list[str]
+    on_invalid: Literal["warn", "fail"]
+    thresholds_path: str
+    thresholds_sha256: str
+    host: dict[str, Any]
+    host_class: str | None
+    backend: Literal["processes"] = "processes"
+    affinity: dict[str, Any]
+    services: list[ServiceRecord] = Field(default_factory=list)
+    measurements: list[MeasurementRecord] = Field(default_factory=list)
+    judgements: list[JudgementRecord] = Field(default_factory=list)
+    incomplete: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    exit_code: Annotated[int | None, Field(ge=0)] = None
+
+
+class RecordFile:
+    """Writes a record again and again, each time whole or not at all.
+
+    Args:
+        path: the file; its folder is made.
+
+    Raises:
+        BadInput: the folder cannot be made or written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            raise BadInput(
+                f"--record-dir {path.parent}: no record can be written there ({error.strerror}); name another folder"
+            ) from error
+
+    def write(self, record: Record) -> None:
+        """Replace the file's content by this record.
+
+        Raises:
+            StackFailed: the file system refused; the file still holds what was written before.
+        """
+        temporary = self.path.with_suffix(".partial")
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(record.model_dump_json(indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            kept = f"what was measured before is in {self.path}" if self.path.exists() else "nothing was written yet"
+            raise StackFailed(
+                f"the record cannot be written to {self.path.parent}: {error.strerror}; {kept}; "
+                "make room, or name another folder with --record-dir, and run again"
+            ) from error
+
+
+def read(path: Path) -> Record:
+    """Read a record and hold it against the schema.
+
+    Raises:
+        BadInput: no such file, not JSON, or not a record of this schema; says which field is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg']}" for item in error.errors()[:5]]
+        raise BadInput(f"{path} is not a record of schema {SCHEMA_VERSION}: " + "; ".join(problems)) from error
+
+
+def json_schema() -> str:
+    """The schema as JSON Schema text."""
+    return json.dumps(Record.model_json_schema(), indent=1)

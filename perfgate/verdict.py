@@ -1,0 +1,260 @@
+"""Does a figure keep to its limit, and what is a person told about it?
+
+Comes in: a measurement, a limit, the apparatus' limits. Goes out: a `Judgement`, and the lines that explain it.
+The order of the questions: was the apparatus fit, did the requests succeed, are there enough, what does the interval say.
+No I/O, no pytest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from perfgate.experiment.health import Health
+from perfgate.experiment.measurement import Estimate, Measurement, NotMeasured
+from perfgate.experiment.metrics import METRICS
+from perfgate.load.result import ErrorCount
+from perfgate.measure.histogram import NoRequests
+from perfgate.stats.decision import Decision, judge_max, judge_min
+from perfgate.stats.resampling import EmptyRound, TooFewRounds
+from perfgate.thresholds import Limit
+
+#: The error guard of a scenario that sets no limit on error_ratio.
+DEFAULT_ERROR_RATIO_MAX = 0.001
+
+
+class Verdict(StrEnum):
+    """What is said of a figure; INVALID is neither a pass nor a skip."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INVALID = "INVALID"
+
+
+class Reason(Enum):
+    """Why; the value is the sentence that is printed."""
+
+    WITHIN = "the interval keeps to the limit"
+    BEYOND = "the interval is beyond the limit"
+    ERRORS = "errors come first: too many requests failed, so this figure was not read"
+    APPARATUS = "apparatus: what measures was not fit, so nothing is said of the gateway"
+    UNDECIDED = "undecided: the limit lies within the interval after the most rounds that time allows"
+    TOO_FEW_REQUESTS = "too few requests for this percentile"
+    NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with everything that is needed to explain it.
+
+    Args:
+        scenario, metric: as in thresholds.yaml.
+        verdict, reason: see there.
+        limit: with the file and line where it stands.
+        estimate: None when the figure was not read.
+        health: of the apparatus.
+        errors: of the arm, by kind.
+        sent: requests of the arm.
+        detail: a sentence more on the reason, or empty.
+    """
+
+    scenario: str
+    metric: str
+    verdict: Verdict
+    reason: Reason
+    limit: Limit
+    estimate: Estimate | None
+    health: Health
+    errors: tuple[ErrorCount, ...]
+    sent: int
+    detail: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more rounds could still turn it into a PASS or a FAIL."""
+        return self.reason in (Reason.UNDECIDED, Reason.APPARATUS, Reason.TOO_FEW_REQUESTS, Reason.NOT_MEASURED)
+
+
+def judge(measurement: Measurement, limit: Limit, health: Health, error_limit: Limit | None, arm: str = "gateway") -> Judgement:
+    """Judge one metric of a measurement.
+
+    Args:
+        measurement: of the limit's scenario.
+        limit: on one of `METRICS`.
+        health: of the apparatus in this measurement.
+        error_limit: the scenario's limit on error_ratio, which guards all other figures; None takes the default.
+        arm: the arm that is judged.
+    """
+    metric = METRICS[limit.metric]
+    errors, sent = measurement.errors(arm), measurement.requests(arm)
+
+    def said(verdict: Verdict, reason: Reason, estimate: Estimate | None = None, detail: str = "") -> Judgement:
+        return Judgement(
+            measurement.scenario, limit.metric, verdict, reason, limit, estimate, health, errors, sent, detail
+        )
+
+    if not health.is_fit:
+        return said(Verdict.INVALID, Reason.APPARATUS, detail="; ".join(health.complaints))
+    error_ratio = measurement.error_ratio(arm)
+    error_ratio_max = DEFAULT_ERROR_RATIO_MAX
+    if error_limit is not None and error_limit.maximum is not None:
+        error_ratio_max = error_limit.maximum
+    if not metric.counts_errors and _decide_errors(error_ratio, error_ratio_max) is Decision.FAIL:
+        return said(
+            Verdict.FAIL,
+            Reason.ERRORS,
+            detail=f"{error_ratio.value:.1%} of {sent:,} requests failed, at most {error_ratio_max:.2%} may",
+        )
+    try:
+        estimate = metric.estimate(measurement)
+    except (NotMeasured, NoRequests, TooFewRounds, EmptyRound) as error:
+        return said(Verdict.INVALID, Reason.NOT_MEASURED, detail=str(error))
+    if estimate.requests < estimate.requests_needed:
+        detail = f"{estimate.requests:,} requests, at least {estimate.requests_needed:,} are needed"
+        return said(Verdict.INVALID, Reason.TOO_FEW_REQUESTS, estimate, detail)
+    decision = decide(estimate, limit)
+    if decision is Decision.PASS:
+        return said(Verdict.PASS, Reason.WITHIN, estimate)
+    if decision is Decision.FAIL:
+        return said(Verdict.FAIL, Reason.BEYOND, estimate)
+    return said(Verdict.INVALID, Reason.UNDECIDED, estimate, detail=measurement.stopped)
+
+
+def decide(estimate: Estimate, limit: Limit) -> Decision:
+    """The three-way rule for a limit, by its direction."""
+    if METRICS[limit.metric].counts_errors:
+        if limit.maximum is not None:
+            return _decide_errors(estimate, limit.maximum)
+        assert limit.minimum is not None
+        if estimate.value >= limit.minimum:
+            return Decision.PASS
+        return Decision.FAIL if estimate.high < limit.minimum else Decision.UNDECIDED
+    if limit.maximum is not None:
+        return judge_max(estimate.value, estimate.low, estimate.high, limit.maximum)
+    assert limit.minimum is not None
+    return judge_min(estimate.value, estimate.low, estimate.high, limit.minimum)
+
+
+def _decide_errors(estimate: Estimate, maximum: float) -> Decision:
+    """A share of errors passes by its own value: no run is long enough for the interval of 0 errors to end at 0.1 %."""
+    if estimate.value <= maximum:
+        return Decision.PASS
+    return Decision.FAIL if estimate.low > maximum else Decision.UNDECIDED
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every explanation says of the run.
+
+    Args:
+        host: one line.
+        versions: one line.
+        reproduce: the command that runs this question again with the same seed.
+        record: where the record is.
+    """
+
+    host: str
+    versions: str
+    reproduce: str
+    record: str
+
+
+def figure(value: float, unit: str) -> str:
+    """A figure as people read it: three significant digits and its unit; a ratio as a percentage.
+
+    >>> figure(14.9123, "ms"), figure(0.0004, "")
+    ('14.9 ms', '0.04 %')
+    """
+    if unit == "":
+        return f"{value * 100:.3g} %"
+    return f"{value:.3g} {unit}"
+
+
+def limit_words(limit: Limit, unit: str) -> str:
+    """`at most 25 ms`, `at least 99 %`."""
+    if limit.maximum is not None:
+        return f"at most {figure(limit.maximum, unit)}"
+    assert limit.minimum is not None
+    return f"at least {figure(limit.minimum, unit)}"
+
+
+def interval_words(estimate: Estimate) -> str:
+    """`95 % interval 13.9 to 15.8 ms`."""
+    percent = f"{estimate.confidence * 100:.4g}"
+    if estimate.unit == "":
+        return f"{percent} % interval {estimate.low * 100:.2g} to {estimate.high * 100:.2g} %"
+    return f"{percent} % interval {estimate.low:.3g} to {estimate.high:.3g} {estimate.unit}"
+
+
+def headline(judgement: Judgement) -> str:
+    """The first line: verdict, question, figure, interval, limit."""
+    metric = METRICS[judgement.metric]
+    start = f"{judgement.verdict}  {judgement.scenario}: {metric.title}"
+    estimate = judgement.estimate
+    if judgement.reason in (Reason.WITHIN, Reason.BEYOND, Reason.UNDECIDED) and estimate is not None:
+        words = limit_words(judgement.limit, estimate.unit)
+        return f"{start}: {figure(estimate.value, estimate.unit)} ({interval_words(estimate)}), {words}"
+    return f"{start}: {judgement.reason.value}"
+
+
+def smallest_failing(judgement: Judgement) -> float | None:
+    """The true value that this run would have failed at 80 % power, in the metric's unit; None where it says nothing.
+
+    A run fails when the interval's near end passes the limit. With half-width h at a two-sided confidence whose normal
+    quantile is z, the standard error is h / z, and the end passes with probability 80 % at limit + h + 0.84 * h / z.
+    """
+    estimate, maximum = judgement.estimate, judgement.limit.maximum
+    if estimate is None or maximum is None or METRICS[judgement.metric].counts_errors:
+        return None
+    half_width = max(estimate.value - estimate.low, 0.0)
+    return maximum + half_width * (1 + 0.84 / 1.96)
+
+
+def explain(judgement: Judgement, surroundings: Surroundings) -> list[str]:
+    """The whole message, line by line."""
+    limit, estimate = judgement.limit, judgement.estimate
+    unit = estimate.unit if estimate is not None else _unit(judgement.metric)
+    place = f"{limit.path}:{limit.line}"
+    lines = [headline(judgement)]
+    if judgement.detail:
+        lines.append(f"  because    {judgement.detail}")
+    lines.append(f"  limit      {limit_words(limit, unit)}    {place} {judgement.scenario}.{judgement.metric}")
+    lines.append(f"  why        {limit.why}")
+    if judgement.errors:
+        kinds = [f"{error.count:,} {error.kind} ({error.example})" for error in judgement.errors[:5]]
+        lines.append(f"  errors     of {judgement.sent:,} requests: " + "; ".join(kinds))
+    if estimate is not None:
+        rounds = f"{estimate.rounds} rounds in {estimate.generations} generations"
+        evidence = f"  evidence   {rounds}, {estimate.requests:,} requests an arm"
+        power = smallest_failing(judgement)
+        if power is not None:
+            evidence += f"; smallest true value this run would have failed at 80 % power: {figure(power, unit)}"
+        lines.append(evidence)
+    lines.append(f"  apparatus  {judgement.health.words}")
+    lines.append(f"  host       {surroundings.host}")
+    lines.append(f"  versions   {surroundings.versions}")
+    lines.append(f"  reproduce  {surroundings.reproduce}")
+    lines += _next(judgement, surroundings)
+    return lines
+
+
+def _unit(metric: str) -> str:
+    """The unit a metric's name ends in."""
+    if metric.endswith("_ms"):
+        return "ms"
+    return "MiB" if "_mib_" in metric else ""
+
+
+def _next(judgement: Judgement, surroundings: Surroundings) -> list[str]:
+    record = f"windows and histograms are in {surroundings.record}"
+    match judgement.reason:
+        case Reason.APPARATUS:
+            causes: Sequence[str] = judgement.health.likely_causes
+            return [f"  likely     {number}. {cause}" for number, cause in enumerate(causes, 1)] + [
+                f"  next       free the machine and run it again; {record}"
+            ]
+        case Reason.UNDECIDED:
+            return [f"  next       run it longer (a profile with a larger budget_minutes); {record}"]
+        case Reason.ERRORS:
+            return [f"  next       mend the errors named above first; {record}"]
+        case _:
+            return [f"  next       {record}"]
