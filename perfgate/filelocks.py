@@ -24,7 +24,7 @@ class LockBusy(TimeoutError):
     def __init__(self, what: str, waited_s: float) -> None:
         self.what = what
         self.waited_s = waited_s
-        super().__init__(f"{what} is still in use by another run after {waited_s:g} s")
+        super().__init__(f"another run still holds {what} after {waited_s:g} s")
 
 
 def _silent(_: str) -> None:
@@ -39,9 +39,9 @@ def shared(
 
     Args:
         path: the lock file; made when it is missing, its folder is not.
-        what: what the lock protects, in the user's words.
+        what: what the lock protects, in the user's words: `the environment of litellm 1.79.3`.
         timeout_s: the longest wait; 0 does not wait at all, None waits for ever.
-        on_wait: called once, before a wait begins, with "waiting for …".
+        on_wait: called once, before a wait begins, with "waiting for another run (process 4242), which holds …".
 
     Raises:
         LockBusy: not obtained within `timeout_s`.
@@ -69,7 +69,7 @@ def _held(path: Path, what: str, kind: int, timeout_s: float | None, on_wait: Ca
     try:
         if not _taken(descriptor, kind):
             if timeout_s != 0:
-                on_wait(f"waiting for {what}: another run is using it{_holders(descriptor)}")
+                on_wait(f"waiting for another run{_holders(descriptor)}, which holds {what}")
             _wait(descriptor, kind, what, timeout_s)
         yield
     finally:

@@ -5,9 +5,9 @@ and off from window to window inside one process.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-DepsMode = Literal["of-its-time", "today"]
+from perfgate.stack.releases import DepsMode
 
 #: The model asked for by default; the mock endpoint answers any name outside its own grammar with a plain reply.
 PLAIN_MODEL: Final = "perfgate-plain"

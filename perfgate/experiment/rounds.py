@@ -5,9 +5,7 @@ gateways once, all side by side, then interleaves: the generations of a block co
 round too. Knows no limits: `until` says when the answer is clear.
 """
 
-import os
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from perfgate.errors import StackFailed
 from perfgate.experiment.arms import Arm, GatewaySpec
 from perfgate.experiment.measurement import GatewayUse, Measurement, Window
 from perfgate.load.job import LoadJob, Target
+from perfgate.load.result import LoadResult
 from perfgate.load.runner import Generator
 from perfgate.load.schedule import OpenLoop
 from perfgate.measure.process_tree import TreeSnapshot, cpu_s_between, snapshot
@@ -184,14 +183,11 @@ def run_rounds(
                             blocks_left * block_s,
                         )
                     )
-                    window = _window(
-                        bench,
-                        arm,
-                        generations[generation],
-                        schedules[arm.name],
-                        payload_bytes,
-                        Window(arm.name, generation, block, position, order.getrandbits(32), None, None),  # type: ignore[arg-type]
+                    window_seed = order.getrandbits(32)
+                    load, use = _loaded(
+                        bench, arm, generations[generation], schedules[arm.name], window_seed, payload_bytes
                     )
+                    window = Window(arm.name, generation, block, position, window_seed, load, use)
                     measurement = measurement.with_windows((window,))
                     on_window(measurement)
             if block + 1 < plan.per_generation:
@@ -209,22 +205,22 @@ def _settle(bench: Bench, gateway: Gateway, schedule: OpenLoop, payload_bytes: i
     _load(bench, gateway, LoadJob(target, settle, payload_bytes=payload_bytes, cpus=bench.generator_cpus))
 
 
-def _window(
+def _loaded(
     bench: Bench,
     arm: Arm,
     gateways: Mapping[GatewaySpec, Gateway],
     schedule: OpenLoop,
+    seed: int,
     payload_bytes: int | None,
-    planned: Window,
-) -> Window:
+) -> tuple[LoadResult, GatewayUse | None]:
+    """Load one arm for one window; the second value is None for the direct arm."""
     gateway = gateways[arm.gateway] if arm.gateway is not None else None
     url, key = (bench.direct_url, None) if gateway is None else (gateway.chat_url, gateway.api_key)
-    job = LoadJob(
-        Target(url, arm.model, key), schedule, planned.seed, payload_bytes=payload_bytes, cpus=bench.generator_cpus
-    )
+    target = Target(url, arm.model, key)
+    job = LoadJob(target, schedule, seed, payload_bytes=payload_bytes, cpus=bench.generator_cpus)
     if gateway is None:
         bench.check_alive()
-        return replace(planned, load=bench.generator.run(job))
+        return bench.generator.run(job), None
     before = snapshot(gateway.pid)
     opened: list[TreeSnapshot] = []
 
@@ -233,41 +229,24 @@ def _window(
             opened.append(snapshot(gateway.pid))
 
     load = _load(bench, gateway, job, on_event)
-    drained = snapshot(gateway.pid)
     gateway.check_alive()
+    drained = snapshot(gateway.pid)
     use = GatewayUse(
         cpu_s=cpu_s_between(opened[0], drained),
-        rss_before_bytes=before.rss_bytes,
-        rss_after_bytes=drained.rss_bytes,
+        rss_before_bytes=sum(process.rss_bytes for process in before.processes),
+        rss_after_bytes=sum(process.rss_bytes for process in drained.processes),
         requests=load.sent + round(schedule.warm_up_s * schedule.offered_rps),
         cpu_resolution_ms=drained.resolution_ms,
     )
-    return replace(planned, load=load, gateway=use)
+    return load, use
 
 
-def _load(bench: Bench, gateway: Gateway, job: LoadJob, on_event: Callable[[str], None] | None = None):  # type: ignore[no-untyped-def]
+def _load(
+    bench: Bench, gateway: Gateway, job: LoadJob, on_event: Callable[[str], None] | None = None
+) -> LoadResult:
     """Run a load; when the gateway has died under it, its own last words are the better message."""
     try:
         return bench.generator.run(job, on_event=on_event)
     except StackFailed:
         gateway.check_alive()
         raise
-
-
-def pressure_total_us() -> int | None:
-    """Microseconds in which some process of the host waited for a core, since boot; None where the kernel is silent."""
-    try:
-        with open("/proc/pressure/cpu") as file:  # noqa: PTH123
-            return int(file.readline().rsplit("total=", 1)[1])
-    except (OSError, IndexError, ValueError):
-        return None
-
-
-def now_mono_s() -> float:
-    """CLOCK_MONOTONIC, as in every process of the host."""
-    return time.monotonic()
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -101,8 +101,8 @@ def run_load(options: argparse.Namespace) -> ExitCode:
         StackFailed: the target was not reachable, the generator died, or the JSON file could not be written.
     """
     job = _job(options)
-    if options.json is not None and not options.json.parent.is_dir():
-        raise BadInput(f"--json {options.json}: the folder {options.json.parent} does not exist; create it first")
+    if options.json is not None:
+        _check_file(options.json)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     with Generator() as generator, _progress(job) as on_event:
         result = generator.run(job, on_event=on_event)
@@ -111,6 +111,13 @@ def run_load(options: argparse.Namespace) -> ExitCode:
         version = importlib.metadata.version("perfgate")
         _write_json(options.json, summary_json(job, result, started_at=started_at, perfgate_version=version))
     return worst(_codes(result))
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise BadInput(f"--json {path}: that is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise BadInput(f"--json {path}: the folder {path.parent} does not exist; create it first")
 
 
 def _codes(result: LoadResult) -> Iterator[ExitCode]:

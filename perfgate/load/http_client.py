@@ -113,7 +113,7 @@ async def find_peer(endpoint: Endpoint) -> Peer:
         except OSError as error:
             reasons.append(f"{address}: {error}")
         else:
-            transport.abort()
+            transport.close()
             return peer
     raise Unreachable(f"no connection to {where}: {'; '.join(reasons)}")
 

@@ -20,7 +20,9 @@ _BURN_CPU: Final = re.compile(r"burn-cpu-(\d+(?:\.\d+)?)ms")
 class Faults(CustomLogger):  # type: ignore[misc, unused-ignore]
     """See the module."""
 
-    async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str) -> None:
+    async def async_pre_call_hook(
+        self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
+    ) -> None:
         """Called by LiteLLM for each request before it is sent on."""
         asked = _BURN_CPU.search(str(data.get("model")))
         if asked:

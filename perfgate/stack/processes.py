@@ -6,44 +6,36 @@ Here are the port, the files, the start and the wait for readiness. supervisor.p
 
 import itertools
 import re
+import signal
 import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from perfgate.errors import StackFailed
-from perfgate.stack.readiness import Died, NotReady, wait_ready
+from perfgate.stack.readiness import NotReady, wait_ready
 from perfgate.stack.service import Address, Service
-from perfgate.stack.supervision import Process, Supervisor, ended
+from perfgate.stack.supervision import Process, Supervisor, ended, read_end
 
 HOST: Final = "127.0.0.1"
+#: What of an answer is worth showing.
+SHOWN_ANSWER_CHARS: Final = 300
+#: What of the log of a service that failed is kept, from its end.
+KEPT_LOG_BYTES: Final = 1_000_000
 #: Another process can take the port between our choice and the service's bind; three times in a row is no accident.
 PORT_RETRIES: Final = 3
 
 _PORT_IS_TAKEN: Final = re.compile(r"address already in use|errno 98\b", re.IGNORECASE)
 
 
-class StartFailed(StackFailed):
-    """A service did not come up; its subclasses say in which way.
-
-    Attributes:
-        service: its name.
-        log_path: its whole log; gone when the run is over.
-    """
-
-    def __init__(self, service: str, happened: str, process: Process, secrets: Sequence[str], waiting: str) -> None:
-        self.service = service
-        self.log_path = process.log_path
-        super().__init__(masked(f"{service} {happened}\n{waiting}\n{log_lines(process)}", secrets))
-
-
-class StartTooLate(StartFailed):
+class StartTooLate(StackFailed):
     """A service still ran when its deadline was over, but did not answer as expected."""
 
 
-class DiedAtStart(StartFailed):
+class DiedAtStart(StackFailed):
     """A service ended before it answered as expected."""
 
 
@@ -63,7 +55,9 @@ class Running:
         cpus: the cores it may use; empty for all.
     """
 
-    def __init__(self, service: Service, address: Address, process: Process, folder: Path, cpus: tuple[int, ...]):
+    def __init__(
+        self, service: Service, address: Address, process: Process, folder: Path, cpus: tuple[int, ...], logs: "_Logs"
+    ) -> None:
         self.name = service.name
         self.address = address
         self.pid = process.pid
@@ -71,7 +65,7 @@ class Running:
         self.log_path = process.log_path
         self.cpus = cpus
         self._process = process
-        self._secrets = tuple(service.secrets)
+        self._logs = logs
 
     @property
     def exit_status(self) -> int | None:
@@ -85,7 +79,7 @@ class Running:
 
     def log_tail(self) -> tuple[str, ...]:
         """The last lines of its log, without its secrets."""
-        return tuple(masked(line, self._secrets) for line in self._process.log_tail())
+        return tuple(self._logs.masked("\n".join(self._process.log_tail())).splitlines())
 
     def check_alive(self) -> None:
         """Do nothing while it runs.
@@ -95,9 +89,11 @@ class Running:
         """
         status = self.exit_status
         if status is not None:
-            hint = "; the kernel's log (dmesg) says whether it ran out of memory" if status == -9 else ""
-            text = f"{self.name} (process {self.pid}) {ended(status)} while it was in use{hint}"
-            raise ServiceDied(masked(f"{text}\n{log_lines(self._process)}", self._secrets))
+            hint = "; the kernel's log (dmesg) says whether it ran out of memory" if status == -signal.SIGKILL else ""
+            raise ServiceDied(
+                f"{self.name} (process {self.pid}) {ended(status)} while it was in use{hint}\n"
+                + self._logs.end_of(self._process)
+            )
 
     def stop(self) -> None:
         """End it with all of its processes; does nothing when it has ended."""
@@ -110,12 +106,18 @@ class ProcessBackend:
     `with Supervisor() as supervisor: mock = ProcessBackend(supervisor).start(Mock()); mock.address.url`
 
     Several threads may start services at once.
+
+    Args:
+        supervisor: open for as long as the services run.
+        kept_logs_dir: where the log of a service that failed is copied to, since the run's folder goes away with the
+            run; made when needed. None keeps none.
     """
 
     name: Final = "processes"
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, kept_logs_dir: Path | None = None) -> None:
         self._supervisor = supervisor
+        self._kept_logs_dir = kept_logs_dir
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -156,6 +158,8 @@ class ProcessBackend:
         with self._lock:
             number = next(self._numbers)
         folder = self._supervisor.run_dir / f"{service.name}-{number}"
+        kept_log = self._kept_logs_dir / f"{folder.name}.log" if self._kept_logs_dir else None
+        logs = _Logs(tuple(service.secrets), kept_log)
         address = Address(HOST, free_port())
         try:
             folder.mkdir()
@@ -178,25 +182,58 @@ class ProcessBackend:
                 is_alive=lambda: process.exit_status is None,
             )
         except NotReady as error:
-            raise self._not_ready(service, process, address, error) from None
+            raise _not_ready(service, process, address, error, logs) from None
         except BaseException:  # Ctrl-C while we wait
             process.stop(grace_s=0)
             raise
-        return Running(service, address, process, folder, cpus)
+        return Running(service, address, process, folder, cpus, logs)
 
-    def _not_ready(self, service: Service, process: Process, address: Address, error: NotReady) -> StartFailed:
-        asked = f"{error.check.method} {address.url}{error.check.path}"
-        waiting = f"  waited for   {error.check.what} ({asked})\n  last answer  {error.last_answer}"
-        status = process.exit_status
-        if isinstance(error, Died) and status is not None:
-            happened = (
-                f"(process {process.pid}) {ended(status)} {error.waited_s:.1f} s after its start, before it was ready"
-            )
-            return DiedAtStart(service.name, happened, process, service.secrets, waiting)
-        process.stop(grace_s=0)
-        happened = f"(process {process.pid}) is still running but not ready {error.waited_s:.1f} s after its start"
-        happened += f" (its deadline is {service.start_deadline_s:g} s)"
-        return StartTooLate(service.name, happened, process, service.secrets, waiting)
+
+@dataclass(frozen=True, slots=True)
+class _Logs:
+    """What of a service's answers and log people may see, and where a log goes when the service has failed."""
+
+    secrets: tuple[str, ...]
+    kept_log: Path | None
+
+    def masked(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def end_of(self, process: Process) -> str:
+        """The log's last lines as a paragraph of a message, and the name of the file that keeps it."""
+        tail = process.log_tail()
+        if not tail:
+            return "  log          empty"
+        path = process.log_path
+        if self.kept_log is not None:
+            path = self.kept_log
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.masked(read_end(process.log_path, KEPT_LOG_BYTES)))
+        lines = [f"  log          last {len(tail)} lines of {path}", *(f"    | {line}" for line in tail)]
+        return self.masked("\n".join(lines))
+
+
+def _not_ready(service: Service, process: Process, address: Address, error: NotReady, logs: _Logs) -> StackFailed:
+    answer = logs.masked(error.last_answer)
+    if len(answer) > SHOWN_ANSWER_CHARS:
+        answer = answer[:SHOWN_ANSWER_CHARS] + " …"
+    waiting = (
+        f"  waited for   {error.check.what} ({error.check.method} {address.url}{error.check.path})\n"
+        f"  last answer  {answer}\n"
+    )
+    who = f"{service.name} (process {process.pid})"
+    status = process.exit_status
+    if status is not None:
+        happened = f"{who} {ended(status)} {error.waited_s:.1f} s after its start, before it was ready\n"
+        return DiedAtStart(happened + waiting + logs.end_of(process))
+    process.stop(grace_s=0)
+    happened = (
+        f"{who} still runs {error.waited_s:.1f} s after its start, but is not ready; "
+        f"its deadline is {service.start_deadline_s:g} s\n"
+    )
+    return StartTooLate(happened + waiting + logs.end_of(process))
 
 
 def free_port() -> int:
@@ -205,24 +242,3 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def log_lines(process: Process) -> str:
-    """The end of a process' log as a paragraph of a message."""
-    tail = process.log_tail()
-    if not tail:
-        return f"  log          empty: {process.log_path}"
-    return "\n".join(
-        [f"  log          last {len(tail)} lines of {process.log_path}", *(f"    | {line}" for line in tail)]
-    )
-
-
-def masked(text: str, secrets: Sequence[str]) -> str:
-    """The text without the secrets.
-
-    >>> masked("key sk-77 refused", ["sk-77"])
-    'key *** refused'
-    """
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text

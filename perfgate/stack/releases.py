@@ -16,7 +16,7 @@ DEFAULT_RELEASE: Final = "1.106.2"
 REFUSED: Final = {
     "1.82.7": "it was published by an attacker and steals credentials",
     "1.82.8": "it was published by an attacker and steals credentials",
-    "1.107": "it was published by an attacker",
+    "1.107": "its maintainers reported it as compromised",
 }
 
 #: Dependencies as of the release's own time, or the newest of today.

@@ -267,9 +267,14 @@ class Process:
 
     def log_tail(self, lines: int = LOG_TAIL_LINES) -> tuple[str, ...]:
         """The last lines of its log."""
-        with self.log_path.open("rb") as log:
-            log.seek(max(0, log.seek(0, 2) - _LOG_TAIL_BYTES))
-            return tuple(log.read().decode(errors="replace").splitlines()[-lines:])
+        return tuple(read_end(self.log_path, _LOG_TAIL_BYTES).splitlines()[-lines:])
+
+
+def read_end(path: Path, max_bytes: int) -> str:
+    """The last bytes of a file as text."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - max_bytes))
+        return file.read().decode(errors="replace")
 
 
 def ended(status: int) -> str:

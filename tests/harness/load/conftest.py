@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -126,6 +126,13 @@ def load_result(**changes: Any) -> LoadResult:
         in_flight_cap=10_000,
     )
     return replace(healthy, **changes)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Return once it is so; whether it will be is the test's claim, when does not matter."""
+    async with asyncio.timeout(WATCHDOG_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 class Read:

@@ -60,6 +60,6 @@ def test_poisson_gaps_follow_the_seed_and_scatter_as_exponential_ones_do() -> No
     ],
 )
 def test_a_schedule_that_cannot_be_run_says_why(fields: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ValueError, match="must|most|more|offers") as refused:
+    with pytest.raises(ValueError, match=r"must|most|more|offers") as refused:
         OpenLoop(**{"offered_rps": 10, "warm_up_s": 1, "window_s": 10, **fields})
     assert str(refused.value) == reason

@@ -65,6 +65,6 @@ def test_nonsense_is_named_as_such(line: str | bytes) -> None:
 
 @pytest.mark.parametrize("line", ["Hello", "{}", '{"target": {"api_key": "sk-secret"}}'])
 def test_a_line_that_is_no_job_is_not_repeated(line: str) -> None:
-    with pytest.raises(wire.NotOnTheWire, match="^not a job: ") as refused:
+    with pytest.raises(wire.NotOnTheWire, match=r"^not a job: ") as refused:
         wire.job_of_line(line)
     assert "sk-secret" not in str(refused.value)

@@ -1,0 +1,86 @@
+"""What runs inside a service that is up?
+
+Comes in: a `Running` of the process backend, and what it was started from. Goes out: `ServiceFacts`, for the record.
+Event loop and HTTP parser are read from the memory maps of its processes: what was loaded, not what was installed.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import psutil
+
+from perfgate.stack.packages import Packages
+from perfgate.stack.processes import Running
+
+Server = Literal["uvicorn", "gunicorn", "granian"]
+
+#: `127.0.0.1:40312 - "POST /v1/chat/completions HTTP/1.1" 200 OK`
+_ACCESS_LINE: Final = re.compile(r'"(GET|POST) \S+ HTTP/1\.[01]"')
+#: The lines of the readiness checks are among the first.
+_ACCESS_LOG_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """What changes a service's figures though its release stays the same.
+
+    Args:
+        python_version: `3.12.7`.
+        packages: all that is installed where it runs from.
+        event_loop: `uvloop` when one of its processes has loaded it.
+        http_parser: `httptools` when one of its processes has loaded it.
+        server: as asked for.
+        access_log: whether its log has a line for each request.
+        workers: as asked for.
+    """
+
+    python_version: str
+    packages: Packages
+    event_loop: Literal["uvloop", "asyncio"]
+    http_parser: Literal["httptools", "h11"]
+    server: Server
+    access_log: bool
+    workers: int
+
+
+def service_facts(
+    running: Running, *, python_version: str, packages: Packages, workers: int = 1, server: Server = "uvicorn"
+) -> ServiceFacts:
+    """Look into a service that is up; it has answered its readiness checks, so a log of requests would show them.
+
+    Args:
+        running: the service.
+        python_version: of the environment it runs from.
+        packages: of the environment it runs from.
+        workers: as asked for.
+        server: as asked for.
+    """
+    loaded = _shared_objects(running.pid)
+    return ServiceFacts(
+        python_version=python_version,
+        packages=packages,
+        event_loop="uvloop" if "uvloop" in loaded else "asyncio",
+        http_parser="httptools" if "httptools" in loaded else "h11",
+        server=server,
+        access_log=_has_access_lines(running.log_path),
+        workers=workers,
+    )
+
+
+def _shared_objects(pid: int) -> set[str]:
+    """The packages whose shared objects the process tree has mapped."""
+    packages: set[str] = set()
+    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+        try:
+            maps = Path(f"/proc/{process.pid}/maps").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a helper that has just ended
+        packages.update(re.findall(r"/site-packages/([^/\s]+)/\S*\.so", maps))
+    return packages
+
+
+def _has_access_lines(log_path: Path) -> bool:
+    with log_path.open(errors="replace") as log:
+        return _ACCESS_LINE.search(log.read(_ACCESS_LOG_BYTES)) is not None

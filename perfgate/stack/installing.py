@@ -1,0 +1,188 @@
+"""How does a LiteLLM release get into a folder, and if it does not, why?
+
+Comes in: a release, and a date that no dependency may be newer than. Goes out: a virtual environment with it, bytecode
+compiled. Runs uv and turns what it says into errors for people. Knows nothing of the cache (environments.py).
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from perfgate.errors import BadInput, PerfgateError, StackFailed
+from perfgate.stack.releases import DEFAULT_RELEASE
+
+#: All that uv sees of the caller's environment: where programs, home and temporary files are, and whatever says how to
+#: reach the package index. PYTHONDONTWRITEBYTECODE, which would double a gateway's CPU, is not among it.
+INHERITED: Final = re.compile(
+    r"PATH|HOME|USER|TMPDIR|XDG_\w+|UV_\w+|PIP_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NETRC"
+    r"|(HTTPS?|ALL|NO)_PROXY",
+    re.IGNORECASE,
+)
+#: Longer than the download of 200 MB at 2 Mbit/s.
+UV_DEADLINE_S: Final = 1_200.0
+#: What of uv's reason is worth showing.
+SHOWN_REASON_CHARS: Final = 400
+
+_NO_SPACE: Final = re.compile(r"No space left on device|Disk quota exceeded|os error (28|122)\b", re.IGNORECASE)
+_NO_NETWORK: Final = re.compile(
+    r"error sending request|Request failed after|Failed to (fetch|download)|connect|dns error|timed? ?out"
+    r"|network connectivity is disabled|HTTP status (client|server) error",
+    re.IGNORECASE,
+)
+_NO_SOLUTION: Final = re.compile(r"No solution found", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"[a-z+]+://[^\s`'\")>]+", re.IGNORECASE)
+
+#: Runs a program that dies with the thread that started it: a kill of pytest leaves no half-way uv behind.
+_DIE_WITH_US: Final = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the process that wanted this is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class UvFailed(Exception):
+    """uv ended with an error; what it said, without addresses, which may hold passwords."""
+
+    def __init__(self, said: str) -> None:
+        self.said = _ADDRESS.sub("(address)", said)
+        super().__init__(self.said)
+
+    @property
+    def reason(self) -> str:
+        """What it said as one line, shortened."""
+        lines = [re.sub(r"^(error|cause|hint|warning):\s*", "", line.strip()) for line in self.said.splitlines()]
+        reason = " ".join(line for line in lines if line)
+        return reason if len(reason) <= SHOWN_REASON_CHARS else reason[:SHOWN_REASON_CHARS] + " …"
+
+
+@dataclass(frozen=True, slots=True)
+class Installer:
+    """uv, run in a clean environment.
+
+    Args:
+        uv: the program.
+        environment: all that it sees.
+    """
+
+    uv: str
+    environment: Mapping[str, str]
+
+    def uploaded_at(self, release: str) -> datetime:
+        """When the package index got the release.
+
+        Raises:
+            BadInput: there is no such release, or the index does not tell.
+            StackFailed: the index cannot be reached.
+        """
+        arguments = ["pip", "compile", "--quiet", "--no-deps", "--no-header", "--python", sys.executable]
+        try:
+            lock = self._run([*arguments, "--format", "pylock.toml", "-"], stdin=f"litellm=={release}\n")
+        except UvFailed as error:
+            if _NO_SOLUTION.search(error.said):
+                raise BadInput(
+                    f"litellm {release} does not exist in the package index; check the number, or take "
+                    f"{DEFAULT_RELEASE}. uv says: {error.reason}"
+                ) from None
+            raise _in_words(error, release, "asked for its upload time") from None
+        package = tomllib.loads(lock)["packages"][0]
+        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+        times = [file["upload-time"] for file in files if "upload-time" in file]
+        if not times:
+            raise BadInput(
+                f"the package index does not tell when litellm {release} was uploaded, so its dependencies of that "
+                "time cannot be chosen: use --deps today"
+            )
+        uploaded_at: datetime = min(times)
+        return uploaded_at
+
+    def install(self, release: str, into: Path, exclude_newer: datetime | None) -> None:
+        """Make a virtual environment of our own Python with `litellm[proxy]` in it.
+
+        Args:
+            release: which.
+            into: the environment's folder; must not exist.
+            exclude_newer: take no package that was uploaded later; None takes the newest.
+
+        Raises:
+            BadInput: there is no such release, or its dependencies cannot be resolved.
+            StackFailed: the index cannot be reached, the disk is full, or uv failed in another way.
+        """
+        try:
+            self._run(["venv", "--quiet", "--no-project", "--python", sys.executable, str(into)])
+            arguments = ["pip", "install", "--quiet", "--compile-bytecode", "--python", str(into / "bin" / "python")]
+            if exclude_newer is not None:
+                arguments += ["--exclude-newer", exclude_newer.isoformat()]
+            self._run([*arguments, f"litellm[proxy]=={release}"])
+        except UvFailed as error:
+            if _NO_SOLUTION.search(error.said):
+                raise _unresolved(error, release, exclude_newer) from None
+            raise _in_words(error, release, "installing it") from None
+
+    def _run(self, arguments: Sequence[str], stdin: str = "") -> str:
+        """What uv wrote to its standard output."""
+        starter = [sys.executable, "-I", "-c", _DIE_WITH_US, str(os.getpid())]
+        try:
+            done = subprocess.run(
+                [*starter, self.uv, *arguments],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                env=self.environment,
+                # uv obeys the settings of a project that it is run in; here is none. The user's own still hold.
+                cwd="/",
+                timeout=UV_DEADLINE_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise StackFailed(
+                f"uv {' '.join(arguments[:2])} has not ended after {UV_DEADLINE_S:g} s: is the package index slow?"
+            ) from None
+        if done.returncode != 0:
+            raise UvFailed(done.stderr or f"it ended with status {done.returncode} and no message")
+        return done.stdout
+
+
+def uv_environment(outer: Mapping[str, str]) -> dict[str, str]:
+    """What uv may see of our environment.
+
+    >>> uv_environment({"PYTHONDONTWRITEBYTECODE": "1", "PATH": "/bin", "https_proxy": "proxy:3128"})
+    {'PATH': '/bin', 'https_proxy': 'proxy:3128', 'UV_NO_PROGRESS': '1', 'UV_NO_WRAP': '1', 'LC_ALL': 'C.UTF-8'}
+    """
+    inherited = {name: value for name, value in outer.items() if INHERITED.fullmatch(name)}
+    return {**inherited, "UV_NO_PROGRESS": "1", "UV_NO_WRAP": "1", "LC_ALL": "C.UTF-8"}
+
+
+def _unresolved(error: UvFailed, release: str, exclude_newer: datetime | None) -> BadInput:
+    if exclude_newer is None:
+        when, advice = "among the packages of today", f"take another release, such as {DEFAULT_RELEASE}"
+    else:
+        when = f"among the packages of its time (until {exclude_newer:%Y-%m-%d})"
+        advice = f"try --deps today, or take another release, such as {DEFAULT_RELEASE}"
+    return BadInput(
+        f"litellm {release} cannot be installed: its dependencies cannot be resolved {when}; {advice}. "
+        f"uv says: {error.reason}"
+    )
+
+
+def _in_words(error: UvFailed, release: str, doing: str) -> PerfgateError:
+    if _NO_SPACE.search(error.said):
+        return StackFailed(
+            f"litellm {release}: the disk is full ({doing}); an environment takes 0.8 GB: make room, or let "
+            f"PERFGATE_CACHE_DIR name a folder on another disk. uv says: {error.reason}"
+        )
+    if _NO_NETWORK.search(error.said):
+        return StackFailed(
+            f"litellm {release}: the package index cannot be reached over the network ({doing}); check the connection "
+            "and the variables HTTPS_PROXY, SSL_CERT_FILE and UV_DEFAULT_INDEX, then run again. A release that was "
+            f"used on this machine before needs no network. uv says: {error.reason}"
+        )
+    return StackFailed(f"litellm {release}: uv failed ({doing}). uv says: {error.reason}")

@@ -1,0 +1,225 @@
+"""Does `perfgate load` do what its options say, and end with the code and the words it should?"""
+
+import errno
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import pytest
+
+from perfgate.cli import main
+from perfgate.load.wire import result_of_json
+from tests.harness.load.conftest import WATCHDOG_S, Mock, running_mock
+
+#: Where nothing listens: port 1 is not handed out by the system.
+NOBODY: Final = "http://127.0.0.1:1"
+LOAD: Final = ["--rate", "100", "--duration", "0.2", "--warm-up", "0"]
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[Mock]:
+    with running_mock() as mock:
+        yield mock
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = main(["load", *arguments])
+    written = capsys.readouterr()
+    assert written.out == ""
+    return code, written.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["localhost:4000", *LOAD],
+            "error: url='localhost:4000/v1/chat/completions' must begin with http:// or https://; "
+            "`perfgate load --help` explains every option\n",
+        ),
+        (["http://[::1", *LOAD], "error: url='http://[::1' is not a URL: Invalid IPv6 URL; `perfgate load --help`"),
+        (["http://u:p@h/", *LOAD], "error: the URL must not hold a user or password"),
+        (
+            [NOBODY, "--rate", "10"],
+            "error: the following arguments are required: --duration; see `perfgate load --help`\n",
+        ),
+        ([NOBODY, "--rate", "fast", "--duration", "1"], "error: argument --rate: invalid float value: 'fast'; see "),
+        ([NOBODY, "--rate", "0", "--duration", "1"], "error: offered_rps=0.0 must be above 0; `perfgate load --help`"),
+        ([NOBODY, *LOAD, "--tail", "-1"], "error: tail_s=-1.0 must not be negative; "),
+        ([NOBODY, *LOAD, "--arrivals", "bursts"], "error: argument --arrivals: invalid choice: 'bursts'"),
+        ([NOBODY, *LOAD, "--payload-bytes", "3"], "error: payload_bytes=3 must be from 36 "),
+        ([NOBODY, *LOAD, "--in-flight-cap", "0"], "error: in_flight_cap=0 must be at least 1; "),
+        ([NOBODY, *LOAD, "--seed", "-4"], "error: seed=-4 must not be negative; "),
+        (
+            [NOBODY, *LOAD, "--cpus", "one"],
+            "error: --cpus one: 'one' is neither a core nor a range; write 1 or 0,2-3\n",
+        ),
+        ([NOBODY, *LOAD, "--cpus", "99999"], "error: --cpus 99999: this process may use the cores "),
+        ([NOBODY, *LOAD, "--cpus", "3-2"], "error: --cpus 3-2: this process may use the cores "),
+        (
+            [NOBODY, *LOAD, "--api-key-env", "NO_SUCH_KEY"],
+            "error: --api-key-env NO_SUCH_KEY: that environment variable is not set; `export NO_SUCH_KEY=...` first\n",
+        ),
+        ([NOBODY, *LOAD, "--api-key-env", "BROKEN_KEY"], "error: api_key must be printable ASCII"),
+        (
+            [NOBODY, *LOAD, "--json", "/no/such/folder/a.json"],
+            "error: --json /no/such/folder/a.json: the folder /no/such/folder does not exist; create it first\n",
+        ),
+        ([NOBODY, *LOAD, "--json", "/"], "error: --json /: that is a folder; name a file in it\n"),
+    ],
+)
+def test_bad_input_ends_with_4_and_one_message(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.setenv("BROKEN_KEY", "sk-1\n")
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    code, text = error_of(capsys, *arguments)
+    assert code == 4
+    assert text.startswith(message)
+    assert text.count("\n") == 1
+
+
+def test_a_missing_or_unknown_command_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 4
+    assert capsys.readouterr().err == "error: the following arguments are required: COMMAND; see `perfgate --help`\n"
+    assert main(["unload"]) == 4
+    assert "invalid choice: 'unload'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_unreachable_target_ends_with_12_and_one_message(capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = error_of(capsys, NOBODY, *LOAD)
+    assert code == 12
+    assert re.fullmatch(
+        r"error: http://127\.0\.0\.1:1/v1/chat/completions cannot be loaded: no connection to 127\.0\.0\.1:1: .*refused.*; "
+        r"is the server running\?\n",
+        text,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["", "/", "/chat/completions"])
+def test_a_load_ends_with_0_and_its_summary(capsys: pytest.CaptureFixture[str], mock: Mock, path: str) -> None:
+    assert main(["load", mock.base_url + path, *LOAD]) == 0
+    written = capsys.readouterr()
+    assert written.err == ""
+    assert written.out.startswith(f"{mock.base_url}{path if len(path) > 1 else '/v1/chat/completions'}  model fake-")
+    assert "requests         offered 20, sent 20, completed 20, succeeded 20\n" in written.out
+    assert "\ngenerator        " in written.out
+
+
+@pytest.mark.slow
+def test_every_option_reaches_the_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mock: Mock) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-not-to-be-seen")
+    core = min(os.sched_getaffinity(0))
+    file = tmp_path / "a.json"
+    options = "--rate 50 --duration 0.4 --warm-up 0.1 --tail 3 --arrivals poisson --model m7 --api-key-env MY_KEY"
+    more = f"--payload-bytes 99 --seed 5 --in-flight-cap 77 --cpus {core} --json {file}"
+    assert main(["load", mock.url, *options.split(), *more.split()]) == 0
+    assert [child.name for child in tmp_path.iterdir()] == ["a.json"]
+    assert "sk-not-to-be-seen" not in file.read_text()
+    document: dict[str, Any] = json.loads(file.read_text())
+    assert document["job"] == {
+        "target": {"url": mock.url, "model": "m7"},
+        "schedule": {"offered_rps": 50, "warm_up_s": 0.1, "window_s": 0.4, "tail_s": 3, "arrivals": "poisson"},
+        "seed": 5,
+        "payload_bytes": 99,
+        "in_flight_cap": 77,
+        "cpus": [core],
+    }
+    assert result_of_json(document["result"]).succeeded == 20
+
+
+@pytest.mark.slow
+def test_some_errors_are_shown_and_decide_nothing(capsys: pytest.CaptureFixture[str], mock: Mock) -> None:
+    assert main(["load", mock.url, *LOAD, "--model", "mock-error-500-rate-0.5"]) == 0
+    assert re.search(r"\n  http_500 +10  HTTP 500: \{", capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_a_load_without_any_success_ends_with_12_after_its_summary(
+    capsys: pytest.CaptureFixture[str], mock: Mock
+) -> None:
+    assert main(["load", mock.url, *LOAD, "--model", "mock-error-500-rate-1"]) == 12
+    written = capsys.readouterr()
+    assert "http_500" in written.out
+    assert written.err == "error: not one request succeeded; the errors above say why\n"
+
+
+@pytest.mark.slow
+def test_a_generator_that_cannot_keep_up_ends_with_10(capsys: pytest.CaptureFixture[str], mock: Mock) -> None:
+    assert main(["load", mock.url, "--rate", "400000", "--duration", "0.25", "--warm-up", "0"]) == 10
+    assert "\ngenerator        INVALID: apparatus: sent " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_the_old_file_and_the_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mock: Mock
+) -> None:
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = tmp_path / "a.json"
+    file.write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["load", mock.url, *LOAD, "--json", str(file)]) == 12
+    written = capsys.readouterr()
+    assert written.err == (
+        f"error: --json {file} could not be written: No space left on device; the result above is complete\n"
+    )
+    assert "succeeded 20" in written.out
+    assert [child.read_text() for child in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_2_one_word_and_no_process(mock: Mock) -> None:
+    command = [sys.executable, "-m", "perfgate", "load", mock.url, "--rate", "100", "--duration", "60"]
+    before = mock.received()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while mock.received() == before:
+            assert process.poll() is None
+        generators = psutil.Process(process.pid).children()
+        assert len(generators) == 1
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=WATCHDOG_S)
+    assert (process.returncode, out, err) == (2, "", "interrupted\n")
+    assert not psutil.wait_procs(generators, timeout=WATCHDOG_S)[1]
+
+
+@pytest.mark.slow
+def test_a_terminal_is_told_the_phase(mock: Mock) -> None:
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "perfgate",
+        "load",
+        mock.url,
+        "--rate",
+        "100",
+        "--duration",
+        "0.7",
+        "--warm-up",
+        "1",
+    ]
+    environment = os.environ | {"TERM": "xterm"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+        except OSError:  # the other side of a pty ends with EIO
+            pass
+        assert process.wait(WATCHDOG_S) == 0
+    os.close(ours)
+    assert b"warm-up: 1 s" in shown
+    assert b"window: 0.7 s at 100 requests/s" in shown
