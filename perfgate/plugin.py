@@ -312,5 +312,7 @@ def _scenario(item: pytest.Item) -> str | None:
 def _named(node: Any) -> str:
     marker = node.get_closest_marker("scenario")
     if marker is None or not marker.args:
-        raise BadInput(f'{node.path}: a perf test file says which scenario it is: pytestmark = pytest.mark.scenario("…")')
+        raise BadInput(
+            f'{node.path}: a perf test file says which scenario it is: pytestmark = pytest.mark.scenario("…")'
+        )
     return str(marker.args[0])

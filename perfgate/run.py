@@ -144,9 +144,7 @@ class Run:
     def time_left_s(self, scenario: str) -> float:
         """Seconds of the profile's budget that are left, less what the scenarios after this one need at least."""
         later = self.scenarios[self.scenarios.index(scenario) + 1 :] if scenario in self.scenarios else ()
-        reserved_s = sum(
-            _least_s(self.thresholds.scenarios[name]) for name in later if name not in self.measurements
-        )
+        reserved_s = sum(_least_s(self.thresholds.scenarios[name]) for name in later if name not in self.measurements)
         return self.profile.budget_minutes * 60 - (time.monotonic() - self.started_mono_s) - reserved_s
 
     def judged(self, measurement: Measurement, metric: str) -> Judgement:

@@ -74,7 +74,9 @@ class Judgement:
         return self.reason in (Reason.UNDECIDED, Reason.APPARATUS, Reason.TOO_FEW_REQUESTS, Reason.NOT_MEASURED)
 
 
-def judge(measurement: Measurement, limit: Limit, health: Health, error_limit: Limit | None, arm: str = "gateway") -> Judgement:
+def judge(
+    measurement: Measurement, limit: Limit, health: Health, error_limit: Limit | None, arm: str = "gateway"
+) -> Judgement:
     """Judge one metric of a measurement.
 
     Args:

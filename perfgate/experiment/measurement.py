@@ -246,7 +246,9 @@ class Measurement:
         histograms = [[window.load.latency for window in self.of_arm(arm)] for arm in arms]
         for arm, of_arm in zip(arms, histograms, strict=True):
             if len(of_arm) != len(self.rounds):
-                raise NotMeasured(f"{self.scenario}: arm {arm!r} has {len(of_arm)} windows in {len(self.rounds)} rounds")
+                raise NotMeasured(
+                    f"{self.scenario}: arm {arm!r} has {len(of_arm)} windows in {len(self.rounds)} rounds"
+                )
             if not any(histogram.count for histogram in of_arm):
                 raise NotMeasured(f"{self.scenario}: no request of arm {arm!r} was answered")
         values = np.unique(np.concatenate([h.values_us for of_arm in histograms for h in of_arm])).astype(np.int64)
@@ -259,7 +261,12 @@ class Measurement:
         return values, counts
 
     def _ratio_of_sums(
-        self, metric: str, unit: str, numerators: npt.NDArray[np.float64], denominators: npt.NDArray[np.float64], arm: str
+        self,
+        metric: str,
+        unit: str,
+        numerators: npt.NDArray[np.float64],
+        denominators: npt.NDArray[np.float64],
+        arm: str,
     ) -> Estimate:
         if not denominators.sum() > 0:
             raise NotMeasured(f"{self.scenario}: no request of arm {arm!r} was answered")

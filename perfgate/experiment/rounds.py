@@ -86,7 +86,9 @@ class RoundsPlan:
     def __post_init__(self) -> None:
         """Check the numbers."""
         if self.generations < 1 or self.per_generation < 1:
-            raise ValueError(f"generations={self.generations} and per_generation={self.per_generation} must be at least 1")
+            raise ValueError(
+                f"generations={self.generations} and per_generation={self.per_generation} must be at least 1"
+            )
         if self.per_generation_max < self.per_generation:
             raise ValueError(f"per_generation_max={self.per_generation_max} < per_generation={self.per_generation}")
 
@@ -241,9 +243,7 @@ def _loaded(
     return load, use
 
 
-def _load(
-    bench: Bench, gateway: Gateway, job: LoadJob, on_event: Callable[[str], None] | None = None
-) -> LoadResult:
+def _load(bench: Bench, gateway: Gateway, job: LoadJob, on_event: Callable[[str], None] | None = None) -> LoadResult:
     """Run a load; when the gateway has died under it, its own last words are the better message."""
     try:
         return bench.generator.run(job, on_event=on_event)

@@ -9,9 +9,9 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from perfgate.exit_codes import ExitCode
 from perfgate.experiment.measurement import Measurement, NotMeasured
 from perfgate.experiment.metrics import METRICS
-from perfgate.exit_codes import ExitCode
 from perfgate.measure.histogram import NoRequests
 from perfgate.run import Run
 from perfgate.verdict import Judgement, Verdict, figure, limit_words

@@ -32,11 +32,11 @@ SHOWN_REASON_CHARS: Final = 400
 
 _NO_SPACE: Final = re.compile(r"No space left on device|Disk quota exceeded|os error (28|122)\b", re.IGNORECASE)
 _NO_NETWORK: Final = re.compile(
-    r"error sending request|Request failed after|Failed to (fetch|download)|connect|dns error|timed? ?out"
-    r"|network connectivity is disabled|HTTP status (client|server) error",
+    r"error sending request|Request failed after|Failed to (fetch|download)|\(Connect\)|dns error|timed out"
+    r"|network (was|is|connectivity is) disabled|HTTP status (client|server) error",
     re.IGNORECASE,
 )
-_NO_SOLUTION: Final = re.compile(r"No solution found", re.IGNORECASE)
+_NO_SOLUTION: Final = re.compile(r"^.*No solution found.*$\n?", re.MULTILINE)
 _ADDRESS: Final = re.compile(r"[a-z+]+://[^\s`'\")>]+", re.IGNORECASE)
 
 #: Runs a program that dies with the thread that started it: a kill of pytest leaves no half-way uv behind.
@@ -57,10 +57,15 @@ class UvFailed(Exception):
         super().__init__(self.said)
 
     @property
+    def is_unresolved(self) -> bool:
+        """Whether the packages that it was asked for do not exist (rather than were not seen for want of a network)."""
+        return _NO_SOLUTION.search(self.said) is not None and not _NO_NETWORK.search(self.said)
+
+    @property
     def reason(self) -> str:
         """What it said as one line, shortened."""
-        lines = [re.sub(r"^(error|cause|hint|warning):\s*", "", line.strip()) for line in self.said.splitlines()]
-        reason = " ".join(line for line in lines if line)
+        said = re.sub(r"^\s*(error|cause|hint|warning):\s*", "", _NO_SOLUTION.sub("", self.said), flags=re.MULTILINE)
+        reason = " ".join(said.split())
         return reason if len(reason) <= SHOWN_REASON_CHARS else reason[:SHOWN_REASON_CHARS] + " …"
 
 
@@ -87,7 +92,7 @@ class Installer:
         try:
             lock = self._run([*arguments, "--format", "pylock.toml", "-"], stdin=f"litellm=={release}\n")
         except UvFailed as error:
-            if _NO_SOLUTION.search(error.said):
+            if error.is_unresolved:
                 raise BadInput(
                     f"litellm {release} does not exist in the package index; check the number, or take "
                     f"{DEFAULT_RELEASE}. uv says: {error.reason}"
@@ -123,7 +128,7 @@ class Installer:
                 arguments += ["--exclude-newer", exclude_newer.isoformat()]
             self._run([*arguments, f"litellm[proxy]=={release}"])
         except UvFailed as error:
-            if _NO_SOLUTION.search(error.said):
+            if error.is_unresolved:
                 raise _unresolved(error, release, exclude_newer) from None
             raise _in_words(error, release, "installing it") from None
 
