@@ -83,11 +83,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     scenario_of = {item: _scenario(item) for item in items}
     if not any(scenario_of.values()):
         return
+    if hasattr(config, "workerinput"):
+        raise pytest.UsageError("measurements would disturb each other: run the perf tests without -n")
     try:
         settings = settings_of(config.getoption, os.environ)
         run = Run.prepared(settings, ["pytest", *map(str, config.invocation_params.args)])
-        if hasattr(config, "workerinput"):
-            raise BadInput("measurements would disturb each other: run the perf tests without -n")
     except BadInput as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[RUN] = run
@@ -252,8 +252,7 @@ class Rounds:
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Supervisor, mock endpoint and generator; gateways on demand."""
     run = request.config.stash[RUN]
-    show = _ProgressLine(request.config)
-    cache = EnvironmentCache.from_environment(os.environ, on_wait=show.say)
+    cache = EnvironmentCache.of_user(os.environ)
     with ProcessBench(cache, on_service=run.keep_service) as bench:
         yield Stack(run, bench)
 

@@ -257,7 +257,7 @@ class Run:
 
 
 def _least_s(scenario: Scenario) -> float:
-    """Seconds that a scenario takes when it is decided at the first look: an upper bound, all windows at full length."""
+    """Seconds that a scenario takes when it is decided at the first look, with all windows at full length."""
     load, rounds = scenario.load.open_loop, scenario.rounds
     return START_ESTIMATE_S + rounds.generations * rounds.per_generation * 2 * (load.warm_up_s + load.window_s + 0.2)
 

@@ -1,7 +1,7 @@
 """What does thresholds.yaml say, and is all of it right?
 
-Comes in: the file, and the metrics that can be limited. Goes out: `Thresholds`, frozen, where every limit knows the line it
-stands on. Every problem of a file is found in one go; one that has any is not used.
+Comes in: the file, and the metrics that can be limited. Goes out: `Thresholds`, frozen; every limit knows its line.
+ Every problem of a file is found in one go; one that has any is not used.
 """
 
 import difflib
@@ -279,7 +279,8 @@ def _keys_beside(at: Path_) -> Collection[str]:
         return Apparatus.model_fields
     if len(at) >= 3 and at[-3] == "limits":
         return ("max", "min", "why")
-    return {"profiles": Profile, "hosts": HostClass, "scenarios": Scenario}[str(at[0])].model_fields
+    parts: dict[str, type[BaseModel]] = {"profiles": Profile, "hosts": HostClass, "scenarios": Scenario}
+    return parts[str(at[0])].model_fields
 
 
 def _did_you_mean(word: str, known: Collection[str]) -> str:

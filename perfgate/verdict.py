@@ -1,7 +1,7 @@
 """Does a figure keep to its limit, and what is a person told about it?
 
-Comes in: a measurement, a limit, the apparatus' limits. Goes out: a `Judgement`, and the lines that explain it.
-The order of the questions: was the apparatus fit, did the requests succeed, are there enough, what does the interval say.
+Comes in: a measurement, a limit, the apparatus' limits. Goes out: a `Judgement` and the lines that explain it.
+The questions in order: was the apparatus fit, did requests succeed, are there enough, what does the interval say.
 No I/O, no pytest.
 """
 

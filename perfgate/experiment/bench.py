@@ -19,7 +19,7 @@ from perfgate.experiment.arms import GatewaySpec
 from perfgate.load.runner import Generator
 from perfgate.stack.affinity import CorePlan, plan_cores
 from perfgate.stack.environments import Environment, EnvironmentCache
-from perfgate.stack.inspect_service import service_facts
+from perfgate.stack.inspection import service_facts
 from perfgate.stack.litellm import CHAT_PATH, FAULTS_CALLBACK, LiteLLM, faults_file
 from perfgate.stack.mock import Mock
 from perfgate.stack.processes import ProcessBackend, Running
@@ -119,7 +119,7 @@ class ProcessBench:
             self._environments[key] = self._stack.enter_context(self._cache.using(spec.release, spec.deps))
         return self._environments[key]
 
-    def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> list[RunningGateway]:
+    def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> Sequence[RunningGateway]:
         """Start gateways side by side, on all cores, since starting is not measured; then pin each to its cores."""
         services = [self._service(spec, number) for number, spec in enumerate(specs, 1)]
         running: list[Running] = []
@@ -137,7 +137,10 @@ class ProcessBench:
         gateways = []
         for spec, service, up in zip(specs, services, started, strict=True):
             pin_tree(up.pid, self.cores.gateway)
-            facts = service_facts(up.pid, service.installed, workers=spec.workers)
+            installed = service.installed
+            facts = service_facts(
+                up, python_version=installed.python_version, packages=installed.packages, workers=spec.workers
+            )
             self._on_service(f"{spec} ({up.name})", asdict(facts))
             gateways.append(RunningGateway(up, service.master_key))
         return gateways

@@ -1,6 +1,6 @@
 """What was measured: windows, and the figures that whole rounds of them give.
 
-Comes in: windows as experiment/rounds.py made them. Goes out: `Estimate`s with intervals. No I/O, no limits, no verdict.
+Comes in: windows as experiment/rounds.py made them. Goes out: `Estimate`s with intervals. No I/O, no limits.
 
     Measurement --has--> Window (one short load against one arm) --has--> LoadResult, GatewayUse
     Measurement --gives-> Estimate (a figure with its interval)

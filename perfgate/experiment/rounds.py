@@ -62,7 +62,7 @@ class Bench(Protocol):
     def mock_delay_ms(self) -> float:
         """The delay the mock was started with."""
 
-    def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> list[Gateway]:
+    def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> Sequence[Gateway]:
         """Start gateways side by side; the stack stops them when it closes."""
 
     def check_alive(self) -> None:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode, worst
-from perfgate.load.job import DEFAULT_IN_FLIGHT_CAP, LoadJob, Target
+from perfgate.load.job import DEFAULT_IN_FLIGHT_CAP, LoadJob, Target, check_api_key
 from perfgate.load.result import LoadResult
 from perfgate.load.runner import Generator
 from perfgate.load.schedule import DEFAULT_TAIL_S, Arrivals, OpenLoop
@@ -31,6 +31,17 @@ DEFAULT_PATH: Final = "/v1/chat/completions"
 #: The model of LiteLLM's published load test.
 DEFAULT_MODEL: Final = "fake-openai-endpoint"
 DEFAULT_WARM_UP_S: Final = 3.0
+
+#: Messages about a job name its fields; the user knows the options.
+_OPTION_OF_FIELD: Final = {
+    "offered_rps": "--rate",
+    "window_s": "--duration",
+    "warm_up_s": "--warm-up",
+    "tail_s": "--tail",
+    "seed": "--seed",
+    "payload_bytes": "--payload-bytes",
+    "in_flight_cap": "--in-flight-cap",
+}
 
 _EPILOG: Final = """\
 exit codes: 0 the load ran, whatever its latency; 2 interrupted; 4 bad input, nothing was sent; 10 INVALID: the
@@ -129,6 +140,11 @@ def _codes(result: LoadResult) -> Iterator[ExitCode]:
 
 
 def _job(options: argparse.Namespace) -> LoadJob:
+    api_key = _api_key(options.api_key_env)
+    try:
+        target = Target(_with_path(options.url), options.model, api_key)
+    except ValueError as error:
+        raise BadInput(f"{error}; write http://HOST:PORT or https://HOST/PATH") from error
     try:
         schedule = OpenLoop(
             offered_rps=options.rate,
@@ -137,7 +153,6 @@ def _job(options: argparse.Namespace) -> LoadJob:
             tail_s=options.tail,
             arrivals=options.arrivals,
         )
-        target = Target(_with_path(options.url), options.model, _api_key(options.api_key_env))
         return LoadJob(
             target=target,
             schedule=schedule,
@@ -147,7 +162,10 @@ def _job(options: argparse.Namespace) -> LoadJob:
             cpus=() if options.cpus is None else parse_cpus(options.cpus),
         )
     except ValueError as error:
-        raise BadInput(f"{error}; `perfgate load --help` explains every option") from error
+        text = str(error)
+        for field, option in _OPTION_OF_FIELD.items():
+            text = text.replace(f"{field}=", f"{option} ")
+        raise BadInput(f"{text}; `perfgate load --help` explains every option") from error
 
 
 def _with_path(url: str) -> str:
@@ -161,12 +179,13 @@ def _with_path(url: str) -> str:
 def _api_key(variable: str | None) -> str | None:
     if variable is None:
         return None
+    if variable not in os.environ:
+        raise BadInput(f"--api-key-env {variable}: that variable is not set; `export {variable}=...` first")
     try:
-        return os.environ[variable]
-    except KeyError:
-        raise BadInput(
-            f"--api-key-env {variable}: that environment variable is not set; `export {variable}=...` first"
-        ) from None
+        check_api_key(os.environ[variable])
+    except ValueError as error:
+        raise BadInput(f"--api-key-env {variable}: {error}; export the bare key") from error
+    return os.environ[variable]
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -178,16 +197,17 @@ def parse_cpus(text: str) -> tuple[int, ...]:
     >>> parse_cpus("0")
     (0,)
     """
+    usable = os.sched_getaffinity(0)
     cpus: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.partition("-")
         try:
-            cpus.update(range(int(first), int(last if dash else first) + 1))
+            cores = range(int(first), int(last if dash else first) + 1)
         except ValueError:
             raise BadInput(f"--cpus {text}: {part!r} is neither a core nor a range; write 1 or 0,2-3") from None
-    usable = os.sched_getaffinity(0)
-    if not cpus or not cpus <= usable:
-        raise BadInput(f"--cpus {text}: this process may use the cores {', '.join(map(str, sorted(usable)))}")
+        if not cores or len(cores) > len(usable) or not usable.issuperset(cores):
+            raise BadInput(f"--cpus {text}: this process may use the cores {', '.join(map(str, sorted(usable)))}")
+        cpus.update(cores)
     return tuple(sorted(cpus))
 
 

@@ -30,8 +30,7 @@ class Target:
     def __post_init__(self) -> None:
         """Check the URL, and that the key can stand in a header; the key itself is in no message."""
         Endpoint.of_url(self.url)
-        if self.api_key is not None and not (self.api_key and all("!" <= c <= "~" for c in self.api_key)):
-            raise ValueError("api_key must be printable ASCII without spaces or line ends, and not empty")
+        check_api_key(self.api_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +62,9 @@ class LoadJob:
             raise ValueError(f"in_flight_cap={self.in_flight_cap} must be at least 1")
         if any(cpu < 0 for cpu in self.cpus):
             raise ValueError(f"cpus={self.cpus} must not be negative")
+
+
+def check_api_key(api_key: str | None) -> None:
+    """Raise ValueError unless the key can stand in a header; the message does not repeat it."""
+    if api_key is not None and not (api_key and all("!" <= character <= "~" for character in api_key)):
+        raise ValueError("api_key must be printable ASCII without spaces or line ends, and not empty")

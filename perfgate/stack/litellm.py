@@ -81,7 +81,9 @@ class LiteLLM:
         """What production sets, and what keeps it off the network at start."""
         return {
             "PATH": f"{self.installed.executable('python').parent}{os.pathsep}{os.defpath}",
+            # Both within the run's folder, so that whatever it leaves there goes away with the run.
             "HOME": str(folder),
+            "TMPDIR": str(folder),
             "LC_ALL": "C.UTF-8",
             "LITELLM_MASTER_KEY": self.master_key,
             "LITELLM_MODE": "PRODUCTION",

@@ -34,8 +34,8 @@ class Mock:
         return [*program, "--port", str(port), "--announce-token", self.announce_token]
 
     def environment(self, folder: Path) -> Mapping[str, str]:
-        """Nothing but what text it reads and writes."""
-        return {"LC_ALL": "C.UTF-8", "HOME": str(folder)}
+        """Text is UTF-8, and its own folder is home."""
+        return {"LC_ALL": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder)}
 
     def files(self) -> Mapping[str, str]:
         """None."""

@@ -42,33 +42,38 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
     [
         (
             ["localhost:4000", *LOAD],
-            "error: url='localhost:4000/v1/chat/completions' must begin with http:// or https://; "
-            "`perfgate load --help` explains every option\n",
+            "error: url='localhost:4000' must begin with http:// or https://; write http://HOST:PORT or ",
         ),
-        (["http://[::1", *LOAD], "error: url='http://[::1' is not a URL: Invalid IPv6 URL; `perfgate load --help`"),
+        (["http://[::1", *LOAD], "error: url='http://[::1' is not a URL: Invalid IPv6 URL; write http://HOST:PORT"),
         (["http://u:p@h/", *LOAD], "error: the URL must not hold a user or password"),
         (
             [NOBODY, "--rate", "10"],
             "error: the following arguments are required: --duration; see `perfgate load --help`\n",
         ),
         ([NOBODY, "--rate", "fast", "--duration", "1"], "error: argument --rate: invalid float value: 'fast'; see "),
-        ([NOBODY, "--rate", "0", "--duration", "1"], "error: offered_rps=0.0 must be above 0; `perfgate load --help`"),
-        ([NOBODY, *LOAD, "--tail", "-1"], "error: tail_s=-1.0 must not be negative; "),
+        ([NOBODY, "--rate", "0", "--duration", "1"], "error: --rate 0.0 must be above 0; `perfgate load --help`"),
+        ([NOBODY, "--rate", "1", "--duration", "-1"], "error: --duration -1.0 must be above 0; "),
+        ([NOBODY, *LOAD, "--warm-up", "-1"], "error: --warm-up -1.0 must not be negative; "),
+        ([NOBODY, *LOAD, "--tail", "-1"], "error: --tail -1.0 must not be negative; "),
         ([NOBODY, *LOAD, "--arrivals", "bursts"], "error: argument --arrivals: invalid choice: 'bursts'"),
-        ([NOBODY, *LOAD, "--payload-bytes", "3"], "error: payload_bytes=3 must be from 36 "),
-        ([NOBODY, *LOAD, "--in-flight-cap", "0"], "error: in_flight_cap=0 must be at least 1; "),
-        ([NOBODY, *LOAD, "--seed", "-4"], "error: seed=-4 must not be negative; "),
+        ([NOBODY, *LOAD, "--payload-bytes", "3"], "error: --payload-bytes 3 must be from 36 "),
+        ([NOBODY, *LOAD, "--in-flight-cap", "0"], "error: --in-flight-cap 0 must be at least 1; "),
+        ([NOBODY, *LOAD, "--seed", "-4"], "error: --seed -4 must not be negative; "),
         (
             [NOBODY, *LOAD, "--cpus", "one"],
             "error: --cpus one: 'one' is neither a core nor a range; write 1 or 0,2-3\n",
         ),
         ([NOBODY, *LOAD, "--cpus", "99999"], "error: --cpus 99999: this process may use the cores "),
+        ([NOBODY, *LOAD, "--cpus", "0-99999999999"], "error: --cpus 0-99999999999: this process may use the cores "),
         ([NOBODY, *LOAD, "--cpus", "3-2"], "error: --cpus 3-2: this process may use the cores "),
         (
             [NOBODY, *LOAD, "--api-key-env", "NO_SUCH_KEY"],
-            "error: --api-key-env NO_SUCH_KEY: that environment variable is not set; `export NO_SUCH_KEY=...` first\n",
+            "error: --api-key-env NO_SUCH_KEY: that variable is not set; `export NO_SUCH_KEY=...` first\n",
         ),
-        ([NOBODY, *LOAD, "--api-key-env", "BROKEN_KEY"], "error: api_key must be printable ASCII"),
+        (
+            [NOBODY, *LOAD, "--api-key-env", "BROKEN_KEY"],
+            "error: --api-key-env BROKEN_KEY: api_key must be printable ASCII without spaces or line ends, ",
+        ),
         (
             [NOBODY, *LOAD, "--json", "/no/such/folder/a.json"],
             "error: --json /no/such/folder/a.json: the folder /no/such/folder does not exist; create it first\n",
@@ -99,8 +104,8 @@ def test_an_unreachable_target_ends_with_12_and_one_message(capsys: pytest.Captu
     code, text = error_of(capsys, NOBODY, *LOAD)
     assert code == 12
     assert re.fullmatch(
-        r"error: http://127\.0\.0\.1:1/v1/chat/completions cannot be loaded: no connection to 127\.0\.0\.1:1: .*refused.*; "
-        r"is the server running\?\n",
+        r"error: http://127\.0\.0\.1:1/v1/chat/completions cannot be loaded: no connection to 127\.0\.0\.1:1: "
+        r".*refused.*; is the server running\?\n",
         text,
     )
 

@@ -28,12 +28,14 @@ def test_a_healthy_load_reads_like_this() -> None:
         "errors           none",
         "",
         "milliseconds            p50       p95       p99       max",
-        "latency                8.00     15.01     15.01     30.01",
+        "latency                8.00     15.01     15.01     30.02",
         "service time           7.00      7.00      7.00      7.00",
         "dispatch lag           0.10      0.10      0.10      0.10",
         "",
-        "generator        fit: sent 100 % of its schedule, dispatch lag p99 0.1 ms, 0.1 ms of CPU a request, "
-        "1 % of one core",
+        (
+            "generator        fit: sent 100 % of its schedule, dispatch lag p99 0.1 ms, 0.1 ms of CPU a request, "
+            "1 % of one core"
+        ),
     ]
 
 
