@@ -214,7 +214,7 @@ def smallest_failing(judgement: Judgement) -> float | None:
 def explain(judgement: Judgement, surroundings: Surroundings) -> list[str]:
     """The whole message, line by line."""
     limit, estimate = judgement.limit, judgement.estimate
-    unit = estimate.unit if estimate is not None else _unit(judgement.metric)
+    unit = estimate.unit if estimate is not None else unit_of(judgement.metric)
     place = f"{limit.path}:{limit.line}"
     lines = [headline(judgement)]
     if judgement.detail:
@@ -239,8 +239,8 @@ def explain(judgement: Judgement, surroundings: Surroundings) -> list[str]:
     return lines
 
 
-def _unit(metric: str) -> str:
-    """The unit a metric's name ends in."""
+def unit_of(metric: str) -> str:
+    """The unit that a metric's name tells; empty for a ratio."""
     if metric.endswith("_ms"):
         return "ms"
     return "MiB" if "_mib_" in metric else ""

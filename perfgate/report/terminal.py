@@ -14,7 +14,7 @@ from perfgate.experiment.measurement import Measurement, NotMeasured
 from perfgate.experiment.metrics import METRICS
 from perfgate.measure.histogram import NoRequests
 from perfgate.run import Run
-from perfgate.verdict import Judgement, Verdict, figure, limit_words
+from perfgate.verdict import Judgement, Verdict, figure, limit_words, unit_of
 
 #: Colours of the verdicts, where the terminal has colours.
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INVALID: "bold yellow"}
@@ -40,14 +40,11 @@ def table(judgements: list[Judgement], width: int, *, colour: bool) -> str:
     rows.add_column("verdict")
     for judgement in judgements:
         estimate = judgement.estimate
-        observed, interval, unit = "not read", "", ""
+        observed, interval, unit = "not read", "", unit_of(judgement.metric)
         if estimate is not None:
-            unit = estimate.unit
             observed = figure(estimate.value, unit)
             factor = 100 if unit == "" else 1
             interval = f"{estimate.low * factor:.3g} to {estimate.high * factor:.3g}"
-        elif judgement.metric.endswith("_ms"):
-            unit = "ms"
         rows.add_row(
             judgement.scenario,
             METRICS[judgement.metric].title,

@@ -191,7 +191,8 @@ def test_wrong_arguments_of_ratios_are_refused() -> None:
 def test_the_interval_is_the_samples_quantiles() -> None:
     samples = np.random.default_rng(1).permutation(1001)
     wide = interval_of(samples, confidence=0.95)
-    assert (wide.low, wide.high, wide.confidence) == (pytest.approx(25), pytest.approx(975), 0.95)
+    assert (wide.low, wide.high) == pytest.approx((25, 975))
+    assert wide.confidence == 0.95
     assert interval_of(samples, confidence=0.5) == Interval(low=250.0, high=750.0, confidence=0.5)
 
 
