@@ -4,6 +4,7 @@ Comes in: facts, windows and judgements as they come to be. Goes out: one JSON f
 Histograms are stored as HdrHistogram's own text, so that every percentile can be computed again from the record.
 """
 
+import contextlib
 import json
 import os
 import tempfile
@@ -218,7 +219,8 @@ class RecordFile:
                 os.fsync(file.fileno())
             temporary.replace(self.path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             kept = f"what was measured before is in {self.path}" if self.path.exists() else "nothing was written yet"
             raise StackFailed(
                 f"the record cannot be written to {self.path.parent}: {error.strerror}; {kept}; "

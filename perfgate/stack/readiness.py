@@ -16,8 +16,9 @@ import httpx
 
 #: Between two attempts. An attempt costs the service next to nothing, and the wait is part of every run.
 POLL_S: Final = 0.1
-#: One attempt: more than the first request of a cold gateway takes on a loaded host.
-ATTEMPT_TIMEOUT_S: Final = 20.0
+#: One attempt. A cold gateway on a loaded host may need more, and then has warmed up for the next; but a death is not
+#: noticed while somebody else holds the port and does not answer.
+ATTEMPT_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def test_a_lock_is_given_back_after_an_error(path: Path) -> None:
 
 def test_a_wait_that_is_too_long_ends_with_an_error_after_saying_whom_it_waits_for(path: Path) -> None:
     said: list[str] = []
-    with exclusive(path, WHAT), pytest.raises(LockBusy, match="after 0.1 s"):
+    with exclusive(path, WHAT), pytest.raises(LockBusy, match=r"after 0\.1 s"):  # noqa: SIM117
         with shared(path, WHAT, timeout_s=0.1, on_wait=said.append):
             pass
     assert said == [f"waiting for another run (process {os.getpid()}), which holds the thing"]
@@ -58,9 +58,8 @@ def test_a_wait_that_is_too_long_ends_with_an_error_after_saying_whom_it_waits_f
 
 def test_a_try_does_not_speak_of_waiting(path: Path) -> None:
     said: list[str] = []
-    with exclusive(path, WHAT), pytest.raises(LockBusy):
-        with shared(path, WHAT, timeout_s=0, on_wait=said.append):
-            pass
+    with exclusive(path, WHAT), pytest.raises(LockBusy), shared(path, WHAT, timeout_s=0, on_wait=said.append):
+        pass
     assert said == []
 
 

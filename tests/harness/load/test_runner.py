@@ -84,14 +84,16 @@ def test_the_key_is_neither_in_the_generators_command_line_nor_in_its_environmen
 
 
 def test_the_generator_inherits_nothing_of_the_environment_but_trusted_certificates(
-    monkeypatch: pytest.MonkeyPatch,
+    mock: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("SSL_CERT_FILE", "/somewhere.pem")
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    seen: list[dict[str, str]] = []
     with Generator() as generator:
-        environment = psutil.Process(generator.pid).environ()
-    assert environment == {"LC_ALL": "C.UTF-8", "SSL_CERT_FILE": "/somewhere.pem"}
+        process = psutil.Process(generator.pid)
+        generator.run(load_job(mock.url, window_s=0.1), on_event=lambda event: seen.append(process.environ()))
+    assert seen == [{"LC_ALL": "C.UTF-8", "SSL_CERT_FILE": "/somewhere.pem"}] * 3
 
 
 def test_a_generator_killed_in_mid_load_says_by_which_signal(mock: Mock, generator: Generator) -> None:
@@ -117,7 +119,7 @@ def test_a_generator_that_was_killed_between_two_loads_says_so(mock: Mock, gener
     ("script", "message"),
     [
         (
-            "echo 'Segments: 3'; echo 'bad day' >&2; sleep 60",
+            "echo 'bad day' >&2; echo 'Segments: 3'; sleep 60",
             "not a report of the generator: b'Segments: 3'\nits last words:\n  bad day",
         ),
         (

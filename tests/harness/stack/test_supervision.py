@@ -5,12 +5,14 @@ import signal
 import stat
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from perfgate.errors import StackFailed
+from perfgate.stack import supervision
 from perfgate.stack.supervision import Process, Supervisor, ended
 from tests.harness.stack.conftest import (
     EXIT_TRUE,
@@ -117,13 +119,27 @@ def test_who_does_not_listen_is_killed_when_the_grace_is_over(supervisor: Superv
     assert process.exit_status == -signal.SIGKILL
 
 
-def test_several_are_stopped_side_by_side(supervisor: Supervisor) -> None:
-    """One that listens is not kept waiting by one that does not."""
+def test_one_that_listens_is_not_kept_waiting_by_one_that_does_not(supervisor: Supervisor) -> None:
     deaf, listening = start(supervisor, IGNORES_SIGTERM), start(supervisor, SLEEP)
     assert eventually(lambda: deaf.log_tail() == ("up",))
-    with pytest.raises(StackFailed, match=r"was asked to stop \d+, \d+ and has not done so"):
-        supervisor.stop([deaf, listening], grace_s=-10 + 0.2)  # waits 0.2 s: no time for a kill, but for a SIGTERM
-    assert eventually(lambda: listening.exit_status is not None)
+    stopper = threading.Thread(target=supervisor.stop, args=[[deaf, listening]], kwargs={"grace_s": PATIENCE_S})
+    stopper.start()
+    assert listening.wait(PATIENCE_S / 2) == -signal.SIGTERM
+    assert deaf.exit_status is None
+    os.kill(deaf.pid, signal.SIGKILL)
+    stopper.join(PATIENCE_S)
+    assert not stopper.is_alive()
+
+
+def test_a_supervisor_that_hangs_is_an_error(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "START_DEADLINE_S", 0.1)
+    os.kill(supervisor.pid, signal.SIGSTOP)
+    words = rf"\(pid {supervisor.pid}\) was asked to start sh and has not done so after 0.1 s"
+    try:
+        with pytest.raises(StackFailed, match=words):
+            supervisor.start(["sh"], env={}, cwd=supervisor.run_dir, log_path=supervisor.run_dir / "log")
+    finally:
+        os.kill(supervisor.pid, signal.SIGCONT)
 
 
 def test_stopping_one_leaves_the_others_alone_and_may_be_done_twice(supervisor: Supervisor) -> None:

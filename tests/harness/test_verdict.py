@@ -1,0 +1,123 @@
+"""Every verdict and reason, on measurements whose truth is known."""
+
+import dataclasses
+
+import pytest
+
+from perfgate.experiment import health
+from perfgate.experiment.measurement import Measurement
+from perfgate.thresholds import Apparatus, Limit
+from perfgate.verdict import Judgement, Reason, Surroundings, Verdict, explain, headline, judge, smallest_failing
+from tests.harness.synthetic import measurement
+
+APPARATUS = Apparatus(
+    dispatch_lag_p99_ms=2.0, sent_ratio_min=0.98, generator_cpu_ratio_max=0.8, direct_p95_above_mock_delay_ms=5.0
+)
+AROUND = Surroundings("2 cores", "litellm 1.106.2", "pytest tests/perf --seed 7", "record.json")
+
+
+def limit(metric: str, **ends: float) -> Limit:
+    return Limit(metric=metric, why="a reason", path="thresholds.yaml", line=41, **ends)
+
+
+def judged(measured: Measurement, of: Limit) -> Judgement:
+    return judge(measured, of, health.check(measured, APPARATUS), limit("error_ratio", max=0.001))
+
+
+def test_a_figure_well_under_its_limit_passes() -> None:
+    result = judged(measurement(gateway_ms=12), limit("overhead_p95_ms", max=25))
+    assert (result.verdict, result.reason) == (Verdict.PASS, Reason.WITHIN)
+
+
+def test_a_limit_lowered_below_the_figure_fails_and_says_both() -> None:
+    result = judged(measurement(gateway_ms=12), limit("overhead_p95_ms", max=5))
+    text = "\n".join(explain(result, AROUND))
+    assert result.verdict is Verdict.FAIL
+    assert text.startswith("FAIL  overhead: gateway overhead, p95: 11.9 ms (95 % interval")
+    assert "at most 5 ms    thresholds.yaml:41 overhead.overhead_p95_ms" in text
+    assert "8 rounds in 2 generations, 1,600 requests an arm" in text
+    assert "reproduce  pytest tests/perf --seed 7" in text
+
+
+def test_a_limit_within_the_interval_is_undecided_not_passed() -> None:
+    measured = measurement(gateway_ms=12)
+    value = measured.overhead_ms(95).value
+    result = judged(measured, limit("overhead_p95_ms", max=value))
+    assert (result.verdict, result.reason) == (Verdict.INVALID, Reason.UNDECIDED)
+    assert result.is_open
+
+
+def test_a_generator_that_sent_too_little_is_invalid_even_where_the_figure_would_fail() -> None:
+    result = judged(measurement(gateway_ms=500, sent=150), limit("overhead_p95_ms", max=5))
+    assert (result.verdict, result.reason) == (Verdict.INVALID, Reason.APPARATUS)
+    assert "of the offered load" in result.detail
+
+
+def test_a_generator_that_sent_late_is_invalid_and_names_likely_causes() -> None:
+    result = judged(measurement(lag_ms=9), limit("overhead_p95_ms", max=25))
+    text = "\n".join(explain(result, AROUND))
+    assert result.reason is Reason.APPARATUS
+    assert "dispatch lag p99 9" in text
+    assert "1. another process takes the generator's core" in text
+
+
+def test_a_slow_mock_is_the_apparatus_fault() -> None:
+    assert judged(measurement(direct_ms=40), limit("overhead_p95_ms", max=25)).reason is Reason.APPARATUS
+
+
+def test_a_gateway_that_is_slow_is_not_the_apparatus_fault() -> None:
+    assert judged(measurement(gateway_ms=900), limit("overhead_p95_ms", max=25)).reason is Reason.BEYOND
+
+
+def test_errors_come_before_any_latency() -> None:
+    result = judged(measurement(gateway_ms=1, failed=40), limit("overhead_p95_ms", max=25))
+    assert (result.verdict, result.reason, result.estimate) == (Verdict.FAIL, Reason.ERRORS, None)
+    assert "http_500 (500 boom)" in "\n".join(explain(result, AROUND))
+
+
+def test_the_error_ratio_itself_fails_with_its_figure() -> None:
+    result = judged(measurement(failed=40), limit("error_ratio", max=0.001))
+    assert headline(result).startswith("FAIL  overhead: requests that failed: 20 %")
+
+
+def test_one_bad_request_in_many_does_not_fail() -> None:
+    measured = measurement(requests=1000)
+    first = next(w for w in measured.windows if w.arm == "gateway")
+    bad = dataclasses.replace(first, load=dataclasses.replace(first.load, succeeded=first.load.succeeded - 1))
+    windows = tuple(bad if window is first else window for window in measured.windows)
+    result = judged(dataclasses.replace(measured, windows=windows), limit("error_ratio", max=0.001))
+    assert result.verdict is Verdict.PASS
+
+
+def test_a_tail_of_too_few_requests_is_not_judged() -> None:
+    result = judged(measurement(requests=20), limit("overhead_p99_ms", max=25))
+    assert result.reason is Reason.TOO_FEW_REQUESTS
+    assert result.detail == "160 requests, at least 1,000 are needed"
+
+
+def test_cpu_that_was_not_measured_is_invalid_not_zero() -> None:
+    measured = measurement()
+    windows = tuple(dataclasses.replace(window, gateway=None) for window in measured.windows)
+    result = judged(dataclasses.replace(measured, windows=windows), limit("cpu_per_request_ms", max=25))
+    assert result.reason is Reason.NOT_MEASURED
+
+
+@pytest.mark.parametrize(("metric", "value"), [("cpu_per_request_ms", 8.0), ("rss_growth_mib_per_1000_requests", 5.0)])
+def test_resources_read_as_they_were_made(metric: str, value: float) -> None:
+    result = judged(measurement(cpu_ms=8, growth_bytes=1024 * 1024), limit(metric, max=100))
+    assert result.estimate is not None
+    assert result.estimate.value == pytest.approx(value)
+
+
+def test_more_looks_widen_the_interval() -> None:
+    once = measurement()
+    often = dataclasses.replace(once, looks=10)
+    assert often.confidence == pytest.approx(0.995)
+    assert often.overhead_ms(95).high >= once.overhead_ms(95).high
+
+
+def test_the_smallest_failing_value_lies_above_the_limit() -> None:
+    result = judged(measurement(), limit("overhead_p95_ms", max=25))
+    smallest = smallest_failing(result)
+    assert smallest is not None
+    assert smallest > 25
