@@ -94,18 +94,21 @@ def judge(
             measurement.scenario, limit.metric, verdict, reason, limit, estimate, health, errors, sent, detail
         )
 
-    if not health.is_fit:
-        return said(Verdict.INVALID, Reason.APPARATUS, detail="; ".join(health.complaints))
     error_ratio = measurement.error_ratio(arm)
     error_ratio_max = DEFAULT_ERROR_RATIO_MAX
     if error_limit is not None and error_limit.maximum is not None:
         error_ratio_max = error_limit.maximum
+    unfit = said(Verdict.INVALID, Reason.APPARATUS, detail="; ".join(health.complaints))
+    if not health.counts_are_fit:
+        return unfit
     if not metric.counts_errors and _decide_errors(error_ratio, error_ratio_max) is Decision.FAIL:
         return said(
             Verdict.FAIL,
             Reason.ERRORS,
             detail=f"{error_ratio.value:.1%} of {sent:,} requests failed, at most {error_ratio_max:.2%} may",
         )
+    if not metric.counts_errors and not health.is_fit:
+        return unfit
     try:
         estimate = metric.estimate(measurement)
     except (NotMeasured, NoRequests, TooFewRounds, EmptyRound) as error:

@@ -19,11 +19,15 @@ class Health:
         words: one line for people.
         complaints: one sentence for every limit that was broken; empty when fit.
         likely_causes: the likeliest first, from what was measured.
+        counts_are_fit: whether counts of errors may be read although times may not: the load was sent and the mock
+            answered, but perhaps late. So a gateway that drowns in its load fails, however many connections that costs
+            the generator.
     """
 
     words: str
     complaints: tuple[str, ...] = ()
     likely_causes: tuple[str, ...] = ()
+    counts_are_fit: bool = True
 
     @property
     def is_fit(self) -> bool:
@@ -46,6 +50,7 @@ def check(measurement: Measurement, limits: Apparatus, host_pressure: float | No
     cpu_ratio = max(load.generator_cpu_ratio for load in loads)
     complaints: list[str] = []
     causes: list[str] = []
+    counts_are_fit = sent_ratio >= limits.sent_ratio_min
     said = [f"sent {sent_ratio * 100:.4g} % of the offered load"]
     if sent_ratio < limits.sent_ratio_min:
         complaints.append(
@@ -82,14 +87,16 @@ def check(measurement: Measurement, limits: Apparatus, host_pressure: float | No
                 causes.append("generator and mock do not get their core when they need it: a busy or throttled host")
         except NoRequests:
             complaints.append("no request of the direct arm was answered by the mock endpoint")
+            counts_are_fit = False
         failed = sum(window.load.sent - window.load.succeeded for window in measurement.of_arm(direct))
         if failed:
             kinds = ", ".join(f"{error.count} {error.kind}" for error in measurement.errors(direct))
             complaints.append(f"{failed} requests of the direct arm failed at the mock endpoint: {kinds}")
             causes.append("the mock endpoint is overloaded or was stopped")
+            counts_are_fit = False
     if host_pressure is not None:
         said.append(f"CPU pressure {host_pressure * 100:.2g} %")
         if complaints and host_pressure > 0.2:
             causes.insert(0, f"the host is busy: in {host_pressure:.0%} of the time some process waited for a core")
     state = "not fit: " if complaints else "healthy: "
-    return Health(state + ", ".join(said), tuple(complaints), tuple(dict.fromkeys(causes)))
+    return Health(state + ", ".join(said), tuple(complaints), tuple(dict.fromkeys(causes)), counts_are_fit)

@@ -22,7 +22,7 @@ REFUSED: Final = {
 #: Dependencies as of the release's own time, or the newest of today.
 DepsMode = Literal["of-its-time", "today"]
 
-_RELEASE: Final = re.compile(r"v?(?P<numbers>\d+(\.\d+){1,3})(?P<suffix>(a|b|rc)\d+|\.(post|dev)\d+)?")
+_RELEASE: Final = re.compile(r"v?(?P<numbers>\d+(\.\d+){1,3})(?P<suffix>(a|b|rc)\d+|\.(post|dev)\d+)?", re.ASCII)
 
 
 def checked_release(text: str) -> str:

@@ -61,6 +61,12 @@ def test_a_generator_that_sent_late_is_invalid_and_names_likely_causes() -> None
     assert "1. another process takes the generator's core" in text
 
 
+def test_a_gateway_that_drowns_fails_although_the_generator_was_late() -> None:
+    drowned = measurement(lag_ms=9, failed=150)
+    assert judged(drowned, limit("error_ratio", max=0.001)).verdict is Verdict.FAIL
+    assert judged(drowned, limit("overhead_p95_ms", max=25)).reason is Reason.ERRORS
+
+
 def test_a_slow_mock_is_the_apparatus_fault() -> None:
     assert judged(measurement(direct_ms=40), limit("overhead_p95_ms", max=25)).reason is Reason.APPARATUS
 

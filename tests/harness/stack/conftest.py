@@ -1,5 +1,6 @@
 """Toy programs, toy services, and a supervisor to run them."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from perfgate.stack.installing import Installer, uv_environment
 from perfgate.stack.readiness import HttpCheck
 from perfgate.stack.supervision import Supervisor
 
@@ -110,3 +112,83 @@ def pids_with_argument(text: str) -> set[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
+
+
+#: Does what uv is asked for by an `Installer`, in a few milliseconds and without a network.
+FAKE_UV_PROGRAM: Final = """#!/bin/sh
+echo "$@" >>"$UV_FAKE_DIR/calls"
+env >"$UV_FAKE_DIR/environment"
+for last; do :; done
+case "$1 $2" in
+"pip compile")
+    cat >"$UV_FAKE_DIR/stdin"
+    if [ -n "$UV_FAKE_COMPILE_SAYS" ]; then echo "$UV_FAKE_COMPILE_SAYS" >&2; exit 2; fi
+    cat "$UV_FAKE_DIR/pylock.toml" ;;
+"venv "*)
+    mkdir -p "$last/bin" "$last/lib/python3/site-packages"
+    ln -s "$5" "$last/bin/python" ;;
+"pip install")
+    if [ -n "$UV_FAKE_GATE" ]; then read -r line <"$UV_FAKE_GATE"; fi
+    python=$6
+    site_packages=${python%/bin/python}/lib/python3/site-packages
+    head -c "${UV_FAKE_BYTES:-1000}" /dev/zero >"$site_packages/content"
+    if [ -n "$UV_FAKE_INSTALL_FAILS" ]; then printf %s "$UV_FAKE_INSTALL_SAYS" >&2; exit 2; fi
+    mkdir "$site_packages/litellm.dist-info"
+    printf 'Metadata-Version: 2.1\\nName: litellm\\nVersion: %s\\n' "${last##*==}" \\
+        >"$site_packages/litellm.dist-info/METADATA" ;;
+esac
+"""
+PYLOCK: Final = """
+[[packages]]
+name = "litellm"
+sdist = { url = "https://index.example/a", upload-time = 2025-11-09T02:33:17Z }
+wheels = [{ url = "https://index.example/b", upload-time = 2025-11-09T02:33:14Z }]
+"""
+
+
+class FakeUv:
+    """FAKE_UV_PROGRAM, and what it noted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stdin_path = folder / "stdin"
+        self.lock_path = folder / "pylock.toml"
+        self.lock_path.write_text(PYLOCK)
+        self.program = str(folder / "uv")
+        Path(self.program).write_text(FAKE_UV_PROGRAM)
+        Path(self.program).chmod(0o700)
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """What it needs to see, and more variables."""
+        return {"PATH": os.environ["PATH"], "UV_FAKE_DIR": str(self.folder), **variables}
+
+    def installer(self, **variables: str) -> Installer:
+        """One that uses it, in an environment that was made of these variables."""
+        return Installer(self.program, uv_environment(self.environment(**variables)))
+
+    def calls(self) -> list[str]:
+        """Its command lines so far."""
+        path = self.folder / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def installs(self) -> int:
+        """How many installations it was asked for."""
+        return sum(call.startswith("pip install") for call in self.calls())
+
+    def seen_environment(self) -> dict[str, str]:
+        """Its environment at its last call."""
+        lines = (self.folder / "environment").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def make_gate(self) -> Path:
+        """A file for UV_FAKE_GATE: an installation waits until somebody writes a line to it."""
+        gate = self.folder / "gate"
+        os.mkfifo(gate)
+        return gate
+
+
+@pytest.fixture
+def fake_uv(tmp_path: Path) -> FakeUv:
+    folder = tmp_path / "fake-uv"
+    folder.mkdir()
+    return FakeUv(folder)

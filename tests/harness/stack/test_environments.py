@@ -1,0 +1,273 @@
+"""Is an environment made once, whole or not at all, kept while it is used, and given up when there are too many?
+
+uv is a fake one (conftest.py); the cache is the real one. test_real_gateway.py makes a real environment.
+"""
+
+import errno
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from perfgate.errors import BadInput, StackFailed
+from perfgate.filelocks import LockBusy, exclusive
+from perfgate.stack import environments
+from perfgate.stack.environments import MARKER, Environment, EnvironmentCache
+from perfgate.stack.installing import Installer
+from perfgate.stack.releases import DepsMode
+from tests.harness.stack.conftest import PATIENCE_S, FakeUv, eventually
+
+RELEASE: Final = "1.79.3"
+PLENTY: Final = 10**9
+
+#: Uses a release and says what it is told and what it got.
+USER: Final = """
+import os, sys
+from pathlib import Path
+from perfgate.stack.environments import EnvironmentCache
+from perfgate.stack.installing import Installer
+cache = EnvironmentCache(Path(sys.argv[1]), 10**9, Installer(sys.argv[2], dict(os.environ)))
+with cache.using("1.79.3", say=lambda line: print(line, flush=True)) as environment:
+    print("got", environment.packages.listed, flush=True)
+"""
+
+
+@pytest.fixture
+def cache(fake_uv: FakeUv, tmp_path: Path) -> EnvironmentCache:
+    return EnvironmentCache(tmp_path / "cache", PLENTY, fake_uv.installer())
+
+
+def once(cache: EnvironmentCache, release: str = RELEASE, deps: DepsMode = "of-its-time") -> Environment:
+    """The environment, in use no more."""
+    with cache.using(release, deps) as environment:
+        return environment
+
+
+def test_an_environment_says_what_it_is(cache: EnvironmentCache) -> None:
+    environment = once(cache)
+    assert (environment.release, environment.deps) == (RELEASE, "of-its-time")
+    assert environment.exclude_newer == "2025-11-10T02:33:14+00:00"  # a day after the first upload
+    assert environment.python_version == platform.python_version()
+    assert environment.packages.listed == (f"litellm=={RELEASE}",)
+    assert environment.size_bytes > 1000
+    assert datetime.fromisoformat(environment.made_at).utcoffset() is not None
+    assert environment.executable("python").exists()
+
+
+def test_the_marker_holds_the_same_for_people(cache: EnvironmentCache) -> None:
+    environment = once(cache)
+    text = (environment.folder / MARKER).read_text()
+    assert json.loads(text)["packages"] == {
+        "listed": [f"litellm=={RELEASE}"],
+        "sha256": environment.packages.sha256,
+    }
+    assert "index.example" not in text
+
+
+def test_it_is_made_once_and_said_so(cache: EnvironmentCache, fake_uv: FakeUv) -> None:
+    said: list[str] = []
+    with cache.using(RELEASE, say=said.append) as first, cache.using(RELEASE, say=said.append) as second:
+        assert first == second
+    assert fake_uv.installs() == 1
+    assert said == [f"installing litellm {RELEASE} with its dependencies of-its-time into {first.folder}"]
+
+
+def test_todays_dependencies_have_no_limit_and_an_environment_of_their_own(
+    cache: EnvironmentCache, fake_uv: FakeUv
+) -> None:
+    environment, other = once(cache, deps="today"), once(cache)
+    assert environment.exclude_newer is None
+    assert "--exclude-newer" not in fake_uv.calls()[1]
+    assert not any(call.startswith("pip compile") for call in fake_uv.calls()[:2])
+    assert environment.folder != other.folder
+
+
+def test_every_release_has_an_environment_of_its_own(cache: EnvironmentCache) -> None:
+    assert once(cache, "1.79.3").folder != once(cache, "1.80.0").folder
+
+
+def test_another_recipe_is_another_environment(cache: EnvironmentCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = once(cache)
+    monkeypatch.setattr(environments, "RECIPE", 1000)
+    assert once(cache).folder != before.folder
+
+
+@pytest.mark.parametrize("spoil", ["no_marker", "broken_marker", "no_python"])
+def test_a_half_made_environment_is_never_used(spoil: str, cache: EnvironmentCache, fake_uv: FakeUv) -> None:
+    folder = once(cache).folder
+    (folder / "rubbish").touch()
+    if spoil == "no_marker":
+        (folder / MARKER).unlink()
+    elif spoil == "broken_marker":
+        (folder / MARKER).write_text("{")
+    else:
+        (folder / "bin" / "python").unlink()
+    assert once(cache).folder == folder
+    assert not (folder / "rubbish").exists()
+    assert fake_uv.installs() == 2
+
+
+def test_a_failed_installation_leaves_nothing_and_is_tried_again(
+    cache: EnvironmentCache, fake_uv: FakeUv, tmp_path: Path
+) -> None:
+    failing = EnvironmentCache(cache.folder, PLENTY, fake_uv.installer(UV_FAKE_INSTALL_FAILS="yes"))
+    with pytest.raises(StackFailed, match="uv failed"):
+        once(failing)
+    assert [path.suffix for path in cache.folder.iterdir()] == [".lock"]
+    assert once(cache).release == RELEASE
+
+
+def test_a_refused_release_is_refused_before_anything_is_done(cache: EnvironmentCache) -> None:
+    with pytest.raises(BadInput, match=r"1\.82\.7 is refused"):
+        once(cache, "1.82.7")
+    assert not cache.folder.exists()
+
+
+def test_a_full_disk_has_a_message_of_its_own(tmp_path: Path) -> None:
+    class DiskFull(Installer):
+        def install(self, release: str, into: Path, exclude_newer: datetime | None) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache = EnvironmentCache(tmp_path, PLENTY, DiskFull("uv", {}))
+    with pytest.raises(StackFailed, match=r"cannot be written: the disk is full; set PERFGATE_CACHE_DIR to a folder"):
+        once(cache, deps="today")
+
+
+def test_an_environment_that_is_in_use_cannot_be_taken_away(cache: EnvironmentCache) -> None:
+    with cache.using(RELEASE) as environment:
+        lock = environment.folder.with_name(environment.folder.name + ".lock")
+        with pytest.raises(LockBusy), exclusive(lock, "it", timeout_s=0):
+            pass
+    with exclusive(lock, "it", timeout_s=0):
+        pass
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_make_it_once_and_the_second_says_that_it_waits(
+    cache: EnvironmentCache, fake_uv: FakeUv
+) -> None:
+    gate = fake_uv.make_gate()
+    first = user(cache, fake_uv, UV_FAKE_GATE=str(gate))
+    assert eventually(lambda: fake_uv.installs() == 1)
+    second = user(cache, fake_uv)
+    assert second.stdout is not None
+    waiting = second.stdout.readline()
+    gate.write_text("go on\n")
+    got = f"got ('litellm=={RELEASE}',)\n"
+    assert first.communicate(timeout=PATIENCE_S)[0].splitlines(keepends=True)[1:] == [got]
+    assert second.communicate(timeout=PATIENCE_S)[0] == got
+    assert waiting == (
+        f"waiting for another run (process {first.pid}), which holds the environment of litellm {RELEASE}\n"
+    )
+    assert fake_uv.installs() == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_in_mid_install_leaves_nothing_that_is_used(
+    cache: EnvironmentCache, fake_uv: FakeUv
+) -> None:
+    killed = user(cache, fake_uv, UV_FAKE_GATE=str(fake_uv.make_gate()))
+    assert eventually(lambda: fake_uv.installs() == 1)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate(timeout=PATIENCE_S)
+    assert once(cache).packages.listed == (f"litellm=={RELEASE}",)
+    assert fake_uv.installs() == 2
+
+
+def user(cache: EnvironmentCache, fake_uv: FakeUv, **variables: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-c", USER, str(cache.folder), fake_uv.program]
+    return subprocess.Popen(argv, env=fake_uv.environment(**variables), stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+class TestRoom:
+    """Room for two environments, and a third comes."""
+
+    @pytest.fixture
+    def tight(self, cache: EnvironmentCache) -> EnvironmentCache:
+        size_bytes = once(cache, "1.0.0").size_bytes
+        once(cache, "1.0.1")
+        return EnvironmentCache(cache.folder, int(2.5 * size_bytes), cache.installer)
+
+    def releases(self, cache: EnvironmentCache) -> list[str]:
+        return sorted(json.loads(path.read_text())["release"] for path in cache.folder.glob(f"*/{MARKER}"))
+
+    def test_the_least_recently_used_goes(self, tight: EnvironmentCache) -> None:
+        self.used_at(tight, "1.0.0", 2000)
+        self.used_at(tight, "1.0.1", 1000)
+        once(tight, "1.0.2")
+        assert self.releases(tight) == ["1.0.0", "1.0.2"]
+
+    def test_to_use_it_makes_it_recent(self, tight: EnvironmentCache) -> None:
+        self.used_at(tight, "1.0.0", 1000)
+        self.used_at(tight, "1.0.1", 2000)
+        once(tight, "1.0.0")
+        once(tight, "1.0.2")
+        assert self.releases(tight) == ["1.0.0", "1.0.2"]
+
+    def test_one_that_is_in_use_stays(self, tight: EnvironmentCache) -> None:
+        with tight.using("1.0.0"):
+            self.used_at(tight, "1.0.0", 1000)
+            once(tight, "1.0.2")
+        assert self.releases(tight) == ["1.0.0", "1.0.2"]
+
+    def test_the_new_one_stays_whatever_its_size(self, tight: EnvironmentCache) -> None:
+        once(EnvironmentCache(tight.folder, 1, tight.installer), "1.0.2")
+        assert self.releases(tight) == ["1.0.2"]
+
+    def test_with_room_for_all_they_all_stay(self, tight: EnvironmentCache) -> None:
+        once(EnvironmentCache(tight.folder, PLENTY, tight.installer), "1.0.2")
+        assert self.releases(tight) == ["1.0.0", "1.0.1", "1.0.2"]
+
+    def test_half_made_ones_go_first(self, tight: EnvironmentCache) -> None:
+        rubbish = tight.folder / "litellm-0.9-half-made"
+        rubbish.mkdir()
+        once(EnvironmentCache(tight.folder, PLENTY, tight.installer), "1.0.2")
+        assert not rubbish.exists()
+
+    def used_at(self, cache: EnvironmentCache, release: str, time_s: int) -> None:
+        (marker,) = cache.folder.glob(f"litellm-{release}-*/{MARKER}")
+        os.utime(marker, (time_s, time_s))
+
+
+class TestTheCacheOfAUser:
+    def test_its_folder_and_size_are_the_users_to_say(self, tmp_path: Path) -> None:
+        cache = EnvironmentCache.of_user({"PERFGATE_CACHE_DIR": str(tmp_path), "PERFGATE_CACHE_MAX_GB": "1.5"})
+        assert (cache.folder, cache.max_bytes) == (tmp_path, 1_500_000_000)
+
+    def test_by_default_it_is_in_the_home_folder_with_20_gb(self) -> None:
+        cache = EnvironmentCache.of_user({})
+        assert (cache.folder, cache.max_bytes) == (Path.home() / ".cache" / "perfgate", 20_000_000_000)
+
+    def test_it_is_filled_by_a_uv_that_exists_in_a_clean_environment(self) -> None:
+        installer = EnvironmentCache.of_user({"PYTHONDONTWRITEBYTECODE": "1", "UV_OFFLINE": "1"}).installer
+        assert os.access(installer.uv, os.X_OK)
+        assert "PYTHONDONTWRITEBYTECODE" not in installer.environment
+        assert installer.environment["UV_OFFLINE"] == "1"
+
+    @pytest.mark.parametrize("stated", ["much", "0", "-1", "nan", "inf"])
+    def test_a_size_that_is_none_is_refused(self, stated: str) -> None:
+        words = f"PERFGATE_CACHE_MAX_GB='{stated}' must be a number of gigabytes above 0, such as 20"
+        with pytest.raises(BadInput, match=words):
+            EnvironmentCache.of_user({"PERFGATE_CACHE_MAX_GB": stated})
+
+    def test_a_folder_that_cannot_be_made_is_refused(self, tmp_path: Path, fake_uv: FakeUv) -> None:
+        (tmp_path / "file").touch()
+        cache = EnvironmentCache(tmp_path / "file" / "cache", PLENTY, fake_uv.installer())
+        with pytest.raises(BadInput, match=r"cannot be made: .*Not a directory.*; set PERFGATE_CACHE_DIR to a folder"):
+            once(cache)
+
+    def test_a_folder_that_cannot_be_written_to_is_refused(
+        self, cache: EnvironmentCache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Root may write anywhere, so the answer of the system is made up.
+        monkeypatch.setattr(environments.os, "access", lambda path, mode: (path, mode) != (cache.folder, os.W_OK))
+        with pytest.raises(BadInput, match=f"cache folder {cache.folder} cannot be written to; set PERFGATE_CACHE_DIR"):
+            once(cache)

@@ -1,0 +1,203 @@
+"""Is uv asked for the right thing in a clean environment, and are its errors turned into the right words?
+
+FAKE_UV stands for uv: it notes how it was called and does or says what the test's variables tell it. Its messages are
+those of uv 0.13, shortened.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from perfgate.errors import BadInput, PerfgateError, StackFailed
+from perfgate.stack import installing
+from perfgate.stack.installing import SHOWN_REASON_CHARS, UvFailed, uv_environment
+from tests.harness.stack.conftest import FakeUv, eventually, pids_with_argument
+
+UPLOADED_AT: Final = datetime(2025, 11, 9, 2, 33, 14, tzinfo=UTC)
+UNKNOWN: Final = (
+    "error: No solution found when resolving dependencies\n"
+    "  cause: Because there is no version of litellm==9.9.9 and you require litellm==9.9.9, we can conclude that your "
+    "requirements are unsatisfiable."
+)
+UNRESOLVED: Final = (
+    "error: No solution found when resolving dependencies\n"
+    "  cause: Because only certifi<=2026.10.18 is available and litellm==1.108.0 depends on certifi>=2026.10.19, we "
+    "can conclude that litellm==1.108.0 cannot be used."
+)
+NO_NETWORK: Final = (
+    "error: Request failed after 3 retries in 9.5s\n"
+    "  cause: Failed to fetch: `https://user:pass@index.example/simple/litellm/`\n"
+    "  cause: tcp connect error\n  cause: Connection refused (os error 111)"
+)
+OFFLINE: Final = (
+    "error: No solution found when resolving dependencies\n"
+    "  cause: Because litellm was not found in the cache and you require litellm==1.79.3, we can conclude that your "
+    "requirements are unsatisfiable.\nhint: Packages were unavailable because the network was disabled."
+)
+NO_SPACE: Final = "error: Failed to install: x.whl\n  cause: failed to copy file: No space left on device (os error 28)"
+OTHER: Final = "error: the interpreter is broken"
+
+
+def test_the_upload_time_is_that_of_the_first_file(fake_uv: FakeUv) -> None:
+    assert fake_uv.installer().uploaded_at("1.79.3") == UPLOADED_AT
+    assert fake_uv.stdin_path.read_text() == "litellm==1.79.3\n"
+
+
+def test_an_install_is_compiled_and_as_old_as_asked_for(fake_uv: FakeUv, tmp_path: Path) -> None:
+    fake_uv.installer().install("1.79.3", tmp_path / "env", UPLOADED_AT)
+    venv, install = fake_uv.calls()
+    assert venv == f"venv --quiet --no-project --python {sys.executable} {tmp_path}/env"
+    assert install == (
+        f"pip install --quiet --compile-bytecode --python {tmp_path}/env/bin/python "
+        "--exclude-newer 2025-11-09T02:33:14+00:00 litellm[proxy]==1.79.3"
+    )
+
+
+def test_an_install_of_today_excludes_nothing(fake_uv: FakeUv, tmp_path: Path) -> None:
+    fake_uv.installer().install("1.79.3", tmp_path / "env", None)
+    assert "--exclude-newer" not in fake_uv.calls()[1]
+
+
+def test_uv_sees_what_leads_to_the_index_and_nothing_by_accident(fake_uv: FakeUv, tmp_path: Path) -> None:
+    let_in = {"UV_DEFAULT_INDEX": "a", "PIP_CERT": "b", "SSL_CERT_FILE": "c", "https_proxy": "d", "NO_PROXY": "e"}
+    kept_out = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/x", "VIRTUAL_ENV": "/y", "OPENAI_API_KEY": "sk"}
+    fake_uv.installer(**let_in, **kept_out).uploaded_at("1.79.3")
+    seen = fake_uv.seen_environment()
+    assert let_in.items() <= seen.items()
+    assert seen.keys().isdisjoint(kept_out)
+    assert seen["PATH"] == os.environ["PATH"]
+
+
+def test_uv_runs_outside_of_any_project(fake_uv: FakeUv) -> None:
+    fake_uv.installer().uploaded_at("1.79.3")
+    assert fake_uv.seen_environment()["PWD"] == "/"
+
+
+@pytest.mark.parametrize("name", ["UV_INDEX_ACME_PASSWORD", "XDG_CACHE_HOME", "all_proxy", "HTTP_PROXY", "NETRC"])
+def test_a_variable_that_is_let_in(name: str) -> None:
+    assert uv_environment({name: "x"})[name] == "x"
+
+
+@pytest.mark.parametrize("name", ["PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "MY_UV_X", "LD_PRELOAD", "AWS_SECRET_KEY"])
+def test_a_variable_that_is_kept_out(name: str) -> None:
+    assert name not in uv_environment({name: "x"})
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        (
+            UNKNOWN,
+            BadInput,
+            (
+                "litellm 9.9.9 does not exist in the package index; check the number, or take 1.106.2. uv says: Because "
+                "there is no version of litellm==9.9.9 and you require litellm==9.9.9, we can conclude that your "
+                "requirements are unsatisfiable."
+            ),
+        ),
+        (
+            NO_NETWORK,
+            StackFailed,
+            (
+                "litellm 9.9.9: the package index cannot be reached over the network (asked for its upload time); check "
+                "the connection and the variables HTTPS_PROXY, SSL_CERT_FILE and UV_DEFAULT_INDEX, then run again. A "
+                "release that was used on this machine before needs no network. uv says: Request failed after 3 retries in "
+                "9.5s Failed to fetch: `(address)` tcp connect error Connection refused (os error 111)"
+            ),
+        ),
+    ],
+    ids=["unknown_release", "no_network"],
+)
+def test_a_release_that_cannot_be_asked_for(fake_uv: FakeUv, said: str, kind: type[PerfgateError], words: str) -> None:
+    with pytest.raises(kind) as caught:
+        fake_uv.installer(UV_FAKE_COMPILE_SAYS=said).uploaded_at("9.9.9")
+    assert str(caught.value) == words
+
+
+def test_an_index_without_upload_times_says_what_to_do(fake_uv: FakeUv) -> None:
+    fake_uv.lock_path.write_text('[[packages]]\nname = "litellm"\nwheels = [{ size = 1 }]\n')
+    with pytest.raises(BadInput, match=r"does not tell when litellm 1.79.3 was uploaded, .*: use --deps today$"):
+        fake_uv.installer().uploaded_at("1.79.3")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "exclude_newer", "words"),
+    [
+        (
+            UNRESOLVED,
+            BadInput,
+            UPLOADED_AT,
+            (
+                r"litellm 1\.108\.0 cannot be installed: its dependencies cannot be resolved among the packages of "
+                r"its time \(until 2025-11-09\); try --deps today, or take another release, such as 1\.106\.2\. uv says: Because only "
+            ),
+        ),
+        (
+            UNRESOLVED,
+            BadInput,
+            None,
+            (
+                r"litellm 1\.108\.0 cannot be installed: its dependencies cannot be resolved among the packages of today; "
+                r"take another release, such as 1\.106\.2\. uv says: Because only certifi"
+            ),
+        ),
+        (OFFLINE, StackFailed, None, r"the package index cannot be reached over the network \(installing it\)"),
+        (NO_NETWORK, StackFailed, None, r"the package index cannot be reached .* `\(address\)` tcp"),
+        (
+            NO_SPACE,
+            StackFailed,
+            None,
+            (
+                r"the disk is full \(installing it\); an environment takes 0\.8 GB: make room, or let PERFGATE_CACHE_DIR "
+                r"name a folder on another disk\. uv says: Failed to install"
+            ),
+        ),
+        (OTHER, StackFailed, None, r"uv failed \(installing it\)\. uv says: the interpreter is broken$"),
+        ("", StackFailed, None, r"uv says: it ended with status 2 and no message$"),
+    ],
+    ids=["of_its_time", "today", "offline", "no_network", "no_space", "other", "silent"],
+)
+def test_an_install_that_fails_says_why(
+    fake_uv: FakeUv,
+    tmp_path: Path,
+    said: str,
+    kind: type[PerfgateError],
+    exclude_newer: datetime | None,
+    words: str,
+) -> None:
+    installer = fake_uv.installer(UV_FAKE_INSTALL_FAILS="yes", UV_FAKE_INSTALL_SAYS=said)
+    with pytest.raises(kind, match=words):
+        installer.install("1.108.0", tmp_path / "env", exclude_newer)
+
+
+def test_a_long_reason_is_shortened() -> None:
+    reason = UvFailed("error: " + "because " * 200).reason
+    assert reason.startswith("because because")
+    assert len(reason) == SHOWN_REASON_CHARS + len(" …")
+
+
+def test_a_uv_that_hangs_is_an_error(fake_uv: FakeUv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installing, "UV_DEADLINE_S", 0.2)
+    gate = fake_uv.make_gate()
+    with pytest.raises(StackFailed, match=r"uv pip install has not ended after 0.2 s: is the package index slow\?"):
+        fake_uv.installer(UV_FAKE_GATE=str(gate)).install("1.79.3", tmp_path / "env", None)
+
+
+@pytest.mark.slow
+def test_uv_ends_when_we_are_killed(fake_uv: FakeUv, tmp_path: Path) -> None:
+    program = (
+        "import sys, os; from pathlib import Path; from perfgate.stack.installing import Installer\n"
+        "Installer(sys.argv[1], dict(os.environ)).install('1.79.3', Path(sys.argv[2]), None)"
+    )
+    environment = fake_uv.environment(UV_FAKE_GATE=str(fake_uv.make_gate()))
+    caller = subprocess.Popen([sys.executable, "-c", program, fake_uv.program, str(tmp_path / "env")], env=environment)
+    with caller:
+        assert eventually(lambda: len(fake_uv.calls()) == 2)
+        caller.send_signal(signal.SIGKILL)
+    assert eventually(lambda: pids_with_argument(str(tmp_path / "env")) == set())

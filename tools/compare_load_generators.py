@@ -1,0 +1,207 @@
+"""How fast is our generator, and what does a request cost it, beside other tools against the same mock?
+
+    python tools/compare_load_generators.py
+
+Starts the mock on one core and each generator in turn on another, raises the offered rate until a generator no longer
+sustains it, and prints a Markdown table. A rate is sustained when at least 98 % of the schedule is sent, dispatch lag
+p99 is under 2 ms and no request fails. Locust has no schedule (closed loop): its rate is what its callers reached.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from perfgate.load.job import LoadJob, Target
+from perfgate.load.runner import Generator
+from perfgate.load.schedule import OpenLoop
+from perfgate.load.summary import DISPATCH_LAG_P99_MAX_MS, SENT_RATIO_MIN
+
+RIVALS = Path(__file__).with_name("rival_generators.py")
+RATES_RPS = (1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 7_000, 8_000, 9_000, 10_000, 11_000, 12_000, 14_000, 16_000)
+USERS = (10, 30, 100)
+#: A rate is given up after this many windows that did not sustain it: one may have met another tenant of the host.
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of an open loop; `mock_cpu_ratio` says whether the mock was the limit."""
+
+    rate_rps: float
+    sent_ratio: float
+    failed: int
+    cpu_ms_per_request: float
+    dispatch_lag_p99_ms: float
+    service_time_p50_ms: float
+    service_time_p99_ms: float
+    mock_cpu_ratio: float
+
+    @property
+    def sustained(self) -> bool:
+        fit = self.sent_ratio >= SENT_RATIO_MIN and self.dispatch_lag_p99_ms < DISPATCH_LAG_P99_MAX_MS
+        return fit and not self.failed
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all generators have in common."""
+
+    url: str
+    mock: psutil.Process
+    generator_cpu: int
+    payload_bytes: int
+    seconds: float
+
+    def ours(self, generator: Generator, rate_rps: float) -> dict[str, Any]:
+        job = LoadJob(
+            Target(self.url, "m"),
+            OpenLoop(rate_rps, warm_up_s=1, window_s=self.seconds, tail_s=5),
+            payload_bytes=self.payload_bytes,
+            cpus=(self.generator_cpu,),
+        )
+        result = generator.run(job)
+        answered = result.service_time.count > 0
+        return {
+            "offered": result.offered,
+            "sent": result.sent,
+            "failed": result.sent - result.succeeded,
+            "cpu_ms_per_request": 1000 * result.generator_cpu_s / max(1, result.sent),
+            "dispatch_lag_p99_ms": result.dispatch_lag.percentile_ms(99) if result.sent else float("inf"),
+            "service_time_p50_ms": result.service_time.percentile_ms(50) if answered else float("inf"),
+            "service_time_p99_ms": result.service_time.percentile_ms(99) if answered else float("inf"),
+        }
+
+    def rival(self, client: str, *load: str) -> dict[str, Any]:
+        command = [sys.executable, str(RIVALS), client, self.url, *load, "--seconds", str(self.seconds)]
+        command += ["--payload-bytes", str(self.payload_bytes)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            os.sched_setaffinity(process.pid, {self.generator_cpu})
+            out, _ = process.communicate(timeout=60 + 3 * self.seconds)
+        finally:
+            process.kill()
+        if process.returncode != 0:
+            raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}; its message is above")
+        figures: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return figures
+
+
+def main() -> None:
+    cpus = sorted(os.sched_getaffinity(0))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=3, help="length of each window (%(default)g)")
+    parser.add_argument("--payload-bytes", type=int, default=12_000, help="length of each prompt (%(default)s)")
+    parser.add_argument("--generator-cpu", type=int, default=cpus[0], help="core of the generators (%(default)s)")
+    parser.add_argument("--mock-cpu", type=int, default=cpus[-1], help="core of the mock (%(default)s)")
+    options = parser.parse_args()
+    with running_mock(options.mock_cpu) as (url, mock), Generator() as generator:
+        bench = Bench(url, mock, options.generator_cpu, options.payload_bytes, options.seconds)
+        rows = [
+            open_loop_row("perfgate load", bench, lambda rate_rps: bench.ours(generator, rate_rps)),
+            *(
+                open_loop_row(
+                    f"{client} {importlib.metadata.version(client)}",
+                    bench,
+                    lambda rate_rps, client=client: bench.rival(client, "--rate", str(rate_rps)),
+                )
+                for client in ("pyreqwest", "aiohttp")
+            ),
+            locust_row(bench),
+        ]
+    print(f"{host()}; prompts of {options.payload_bytes:,} bytes, windows of {options.seconds:g} s; mock on one core,")
+    print("generator on " + ("another." if options.mock_cpu != options.generator_cpu else "the same."))
+    print()
+    print("| generator | highest sustained, requests/s | CPU a request, ms | dispatch lag p99, ms | ", end="")
+    print("service time p50 / p99, ms | what came next |")
+    print("|---|---|---|---|---|---|")
+    print("\n".join(rows))
+
+
+def open_loop_row(name: str, bench: Bench, run: Callable[[float], dict[str, Any]]) -> str:
+    best: Window | None = None
+    beyond = "not tried"
+    for rate_rps in RATES_RPS:
+        window = sustained_or_last(bench, run, rate_rps)
+        if not window.sustained:
+            beyond = (
+                f"{rate_rps:,}/s: sent {100 * window.sent_ratio:.3g} %, lag p99 {window.dispatch_lag_p99_ms:.3g} ms, "
+                f"{window.failed:,} failed, mock at {100 * window.mock_cpu_ratio:.0f} % of its core"
+            )
+            break
+        best = window
+    if best is None:
+        return f"| {name}, open loop | none | | | | {beyond} |"
+    return (
+        f"| {name}, open loop | {best.rate_rps:,} | {best.cpu_ms_per_request:.3f} | {best.dispatch_lag_p99_ms:.2f} | "
+        f"{best.service_time_p50_ms:.2f} / {best.service_time_p99_ms:.2f} | {beyond} |"
+    )
+
+
+def sustained_or_last(bench: Bench, run: Callable[[float], dict[str, Any]], rate_rps: float) -> Window:
+    for _ in range(ATTEMPTS):
+        used_before_s = cpu_s(bench.mock)
+        figures = run(rate_rps)
+        # Warm-up and window together keep the mock busy for a second more than the window.
+        mock_cpu_ratio = (cpu_s(bench.mock) - used_before_s) / (bench.seconds + 1)
+        sent_ratio = figures.pop("sent") / figures.pop("offered")
+        window = Window(rate_rps=rate_rps, sent_ratio=sent_ratio, mock_cpu_ratio=mock_cpu_ratio, **figures)
+        note(f"{rate_rps:,}/s: {window}")
+        if window.sustained:
+            break
+    return window
+
+
+def locust_row(bench: Bench) -> str:
+    runs = {users: bench.rival("locust", "--users", str(users)) for users in USERS}
+    for users, figures in runs.items():
+        note(f"locust, {users} users: {figures}")
+    users, best = max(runs.items(), key=lambda item: item[1]["rate_rps"])
+    others = ", ".join(f"{n} users {run['rate_rps']:,.0f}/s" for n, run in runs.items() if n != users)
+    return (
+        f"| locust {importlib.metadata.version('locust')} FastHttpUser, closed loop, {users} users | "
+        f"{best['rate_rps']:,.0f} | {best['cpu_ms_per_request']:.3f} | no schedule | "
+        f"{best['service_time_p50_ms']:.2f} / {best['service_time_p99_ms']:.2f} | {others}; {best['failed']} failed |"
+    )
+
+
+@contextmanager
+def running_mock(cpu: int) -> Iterator[tuple[str, psutil.Process]]:
+    process = subprocess.Popen([sys.executable, "-m", "mock_openai", "--port", "0"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        os.sched_setaffinity(process.pid, {cpu})
+        yield f"{address}/v1/chat/completions", psutil.Process(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def host() -> str:
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = models[0].partition(":")[2].strip() if models else platform.machine()
+    return f"{os.cpu_count()} cores {model}, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
