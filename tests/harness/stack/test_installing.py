@@ -96,7 +96,7 @@ def test_a_variable_that_is_kept_out(name: str) -> None:
             UNKNOWN,
             BadInput,
             (
-                "litellm 9.9.9 does not exist in the package index; check the number, or take 1.106.2. uv says: Because "
+                "litellm 9.9.9 does not exist in the package index; check the number, or take 1.106.2. uv says: Because "  # noqa: E501
                 "there is no version of litellm==9.9.9 and you require litellm==9.9.9, we can conclude that your "
                 "requirements are unsatisfiable."
             ),
@@ -105,9 +105,9 @@ def test_a_variable_that_is_kept_out(name: str) -> None:
             NO_NETWORK,
             StackFailed,
             (
-                "litellm 9.9.9: the package index cannot be reached over the network (asked for its upload time); check "
+                "litellm 9.9.9: the package index cannot be reached over the network (asked for its upload time); check "  # noqa: E501
                 "the connection and the variables HTTPS_PROXY, SSL_CERT_FILE and UV_DEFAULT_INDEX, then run again. A "
-                "release that was used on this machine before needs no network. uv says: Request failed after 3 retries in "
+                "release that was used on this machine before needs no network. uv says: Request failed after 3 retries in "  # noqa: E501
                 "9.5s Failed to fetch: `(address)` tcp connect error Connection refused (os error 111)"
             ),
         ),
@@ -135,7 +135,7 @@ def test_an_index_without_upload_times_says_what_to_do(fake_uv: FakeUv) -> None:
             UPLOADED_AT,
             (
                 r"litellm 1\.108\.0 cannot be installed: its dependencies cannot be resolved among the packages of "
-                r"its time \(until 2025-11-09\); try --deps today, or take another release, such as 1\.106\.2\. uv says: Because only "
+                r"its time \(until 2025-11-09\); try --deps today, or take another release, such as 1\.106\.2\. uv says: Because only "  # noqa: E501
             ),
         ),
         (
@@ -143,7 +143,7 @@ def test_an_index_without_upload_times_says_what_to_do(fake_uv: FakeUv) -> None:
             BadInput,
             None,
             (
-                r"litellm 1\.108\.0 cannot be installed: its dependencies cannot be resolved among the packages of today; "
+                r"litellm 1\.108\.0 cannot be installed: its dependencies cannot be resolved among the packages of today; "  # noqa: E501
                 r"take another release, such as 1\.106\.2\. uv says: Because only certifi"
             ),
         ),
@@ -154,7 +154,7 @@ def test_an_index_without_upload_times_says_what_to_do(fake_uv: FakeUv) -> None:
             StackFailed,
             None,
             (
-                r"the disk is full \(installing it\); an environment takes 0\.8 GB: make room, or let PERFGATE_CACHE_DIR "
+                r"the disk is full \(installing it\); an environment takes 0\.8 GB: make room, or let PERFGATE_CACHE_DIR "  # noqa: E501
                 r"name a folder on another disk\. uv says: Failed to install"
             ),
         ),
