@@ -20,7 +20,7 @@ class Packages:
         listed: `name==version`, names as the package index spells them, sorted.
 
     >>> Packages(("h11==0.16.0",)).sha256[:8]
-    '11b45b32'
+    '4f7d7473'
     """
 
     listed: tuple[str, ...]

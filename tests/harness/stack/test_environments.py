@@ -268,6 +268,6 @@ class TestTheCacheOfAUser:
         self, cache: EnvironmentCache, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # Root may write anywhere, so the answer of the system is made up.
-        monkeypatch.setattr(environments.os, "access", lambda path, mode: (path, mode) != (cache.folder, os.W_OK))  # type: ignore[attr-defined]
+        monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (cache.folder, os.W_OK))
         with pytest.raises(BadInput, match=f"cache folder {cache.folder} cannot be written to; set PERFGATE_CACHE_DIR"):
             once(cache)

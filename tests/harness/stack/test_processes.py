@@ -94,9 +94,10 @@ def test_dead_has_the_status_the_log_and_no_secret(backend: ProcessBackend, tmp_
 
 
 @pytest.mark.slow
-def test_late_has_the_deadline_the_log_and_no_secret_and_is_ended(backend: ProcessBackend) -> None:
+def test_late_has_the_deadline_the_log_and_no_secret_and_is_ended(backend: ProcessBackend, tmp_path: Path) -> None:
+    program = f"{STUCK}  # {tmp_path}"
     with pytest.raises(StartTooLate) as caught:
-        backend.start(Toy(STUCK, secrets=[SECRET], start_deadline_s=0.5))
+        backend.start(Toy(program, secrets=[SECRET], start_deadline_s=0.5))
     message = str(caught.value)
     assert re.match(
         r"toy \(process \d+\) still runs \d+\.\d s after its start, but is not ready; its deadline is 0\.5 s\n"
@@ -105,7 +106,7 @@ def test_late_has_the_deadline_the_log_and_no_secret_and_is_ended(backend: Proce
         message,
     )
     assert "\n    | connecting with ***" in message
-    assert pids_with_argument(STUCK) == set()
+    assert pids_with_argument(program) == set()
 
 
 @pytest.mark.slow
@@ -209,12 +210,14 @@ def test_files_that_cannot_be_written_are_an_error(backend: ProcessBackend) -> N
         backend.start(Toy(SERVER, texts={"no/such/folder": ""}))
 
 
-def test_an_interrupted_start_leaves_no_process(backend: ProcessBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_start_leaves_no_process(
+    backend: ProcessBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(processes, "wait_ready", interrupted)
-    program = SLEEP + "  # interrupted"
+    program = f"{SLEEP}  # {tmp_path}"
     with pytest.raises(KeyboardInterrupt):
         backend.start(Toy(program))
     assert pids_with_argument(program) == set()

@@ -1,6 +1,7 @@
 """Does a program get what it asks the supervisor for, and are told apart what went wrong?"""
 
 import os
+import secrets
 import signal
 import stat
 import sys
@@ -24,7 +25,6 @@ from tests.harness.stack.conftest import (
     pids_with_argument,
 )
 
-SECRET: Final = "s3cret"
 SHOW_SURROUNDINGS: Final = "import os; print(sorted(os.environ.items()), os.getcwd(), os.read(0, 1), os.umask(0))"
 
 
@@ -71,9 +71,10 @@ def test_a_process_keeps_to_its_cores(supervisor: Supervisor) -> None:
 
 
 def test_the_environment_is_on_no_command_line(supervisor: Supervisor) -> None:
-    process = start(supervisor, SLEEP, env={"KEY": SECRET})
-    assert SECRET in Path(f"/proc/{process.pid}/environ").read_text()
-    assert pids_with_argument(SECRET) == set()
+    secret = secrets.token_hex(16)
+    process = start(supervisor, SLEEP, env={"KEY": secret})
+    assert secret in Path(f"/proc/{process.pid}/environ").read_text()
+    assert pids_with_argument(secret) == set()
 
 
 def test_the_run_folder_is_for_us_alone(supervisor: Supervisor) -> None:
