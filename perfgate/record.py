@@ -4,15 +4,14 @@ Comes in: facts, windows and judgements as they come to be. Goes out: one JSON f
 Histograms are stored as HdrHistogram's own text, so that every percentile can be computed again from the record.
 """
 
-import contextlib
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from perfgate.atomic_file import write_atomically
 from perfgate.errors import BadInput, StackFailed
 
 SCHEMA_VERSION: Final = 1
@@ -211,16 +210,9 @@ class RecordFile:
         Raises:
             StackFailed: the file system refused; the file still holds what was written before.
         """
-        temporary = self.path.with_suffix(".partial")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(record.model_dump_json(indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
+            write_atomically(self.path, record.model_dump_json(indent=1))
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             kept = f"what was measured before is in {self.path}" if self.path.exists() else "nothing was written yet"
             raise StackFailed(
                 f"the record cannot be written to {self.path.parent}: {error.strerror}; {kept}; "

@@ -21,7 +21,7 @@ from perfgate.experiment import health
 from perfgate.experiment.arms import Arm
 from perfgate.experiment.measurement import Measurement, Window
 from perfgate.experiment.metrics import METRICS
-from perfgate.experiment.rounds import RoundsPlan
+from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
 from perfgate.load import wire
 from perfgate.measure.host import HostFingerprint, environment_warnings, fingerprint
 from perfgate.record import (
@@ -153,20 +153,23 @@ class Run:
         Raises:
             BadInput: thresholds.yaml sets no limit on it.
         """
-        scenario = self.thresholds.scenarios[measurement.scenario]
-        limit = scenario.limits.get(metric)
+        limit = self.thresholds.scenarios[measurement.scenario].limits.get(metric)
         if limit is None:
             raise BadInput(
                 f"{self.settings.thresholds_path}: scenarios.{measurement.scenario}.limits has no {metric}, "
                 "but a test asks for it: add the limit, or take the test out"
             )
-        fitness = health.check(measurement, self.thresholds.apparatus)
-        return verdict.judge(measurement, limit, fitness, scenario.limits.get("error_ratio"))
+        return self._judged(measurement, limit, health.check(measurement, self.thresholds.apparatus))
 
     def is_decided(self, measurement: Measurement) -> bool:
         """Whether every limit of the scenario has a PASS or FAIL that more rounds would not change."""
         limits = self.thresholds.scenarios[measurement.scenario].limits
-        return not any(self.judged(measurement, metric).is_open for metric in limits)
+        fitness = health.check(measurement, self.thresholds.apparatus)  # once: it merges every window's histograms
+        return not any(self._judged(measurement, limit, fitness).is_open for limit in limits.values())
+
+    def _judged(self, measurement: Measurement, limit: Limit, fitness: health.Health) -> Judgement:
+        error_limit = self.thresholds.scenarios[measurement.scenario].limits.get("error_ratio")
+        return verdict.judge(measurement, limit, fitness, error_limit)
 
     def keep_judgement(self, judgement: Judgement) -> None:
         """Add a verdict to the record."""
@@ -259,7 +262,9 @@ class Run:
 def _least_s(scenario: Scenario) -> float:
     """Seconds that a scenario takes when it is decided at the first look, with all windows at full length."""
     load, rounds = scenario.load.open_loop, scenario.rounds
-    return START_ESTIMATE_S + rounds.generations * rounds.per_generation * 2 * (load.warm_up_s + load.window_s + 0.2)
+    return START_ESTIMATE_S + rounds.generations * rounds.per_generation * 2 * (
+        load.warm_up_s + load.window_s + WINDOW_EXTRA_S
+    )
 
 
 def _window_record(window: Window) -> WindowRecord:

@@ -23,6 +23,9 @@ from perfgate.measure.process_tree import TreeSnapshot, cpu_s_between, snapshot
 #: Requests that every fresh gateway answers before its first window: connection pools, lazy imports and caches fill.
 SETTLE_REQUESTS: Final = 100
 
+#: What a window takes beyond warm-up and window, to plan with: connecting, draining, the record.
+WINDOW_EXTRA_S: Final = 0.2
+
 
 class Gateway(Protocol):
     """A gateway that runs."""
@@ -157,7 +160,7 @@ def run_rounds(
         rounds_planned_max=plan.generations * plan.per_generation_max,
     )
     schedules = {arm.name: (direct_schedule or schedule) if arm.is_direct else schedule for arm in arms}
-    block_s = plan.generations * sum(s.warm_up_s + s.window_s + 0.2 for s in schedules.values())
+    block_s = plan.generations * sum(s.warm_up_s + s.window_s + WINDOW_EXTRA_S for s in schedules.values())
     specs = tuple(dict.fromkeys(arm.gateway for arm in arms if arm.gateway is not None))
     planned = plan.generations * plan.per_generation * len(arms)
     with ExitStack() as until_closed:
@@ -235,8 +238,8 @@ def _loaded(
     drained = snapshot(gateway.pid)
     use = GatewayUse(
         cpu_s=cpu_s_between(opened[0], drained),
-        rss_before_bytes=sum(process.rss_bytes for process in before.processes),
-        rss_after_bytes=sum(process.rss_bytes for process in drained.processes),
+        rss_before_bytes=before.rss_bytes,
+        rss_after_bytes=drained.rss_bytes,
         requests=load.sent + round(schedule.warm_up_s * schedule.offered_rps),
         cpu_resolution_ms=drained.resolution_ms,
     )

@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from rich.console import Console
 
+from perfgate.atomic_file import write_atomically
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode, worst
 from perfgate.load.job import DEFAULT_IN_FLIGHT_CAP, LoadJob, Target, check_api_key
@@ -231,17 +231,7 @@ def _progress(job: LoadJob) -> Iterator[Callable[[str], None]]:
 def _write_json(path: Path, document: dict[str, Any]) -> None:
     """Write the whole file or none of it."""
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as partial:
-            try:
-                json.dump(document, partial, indent=1, allow_nan=False)
-                partial.write("\n")
-                partial.flush()
-                os.fsync(partial.fileno())
-                Path(partial.name).chmod(0o644)
-                Path(partial.name).replace(path)
-            except BaseException:
-                Path(partial.name).unlink()
-                raise
+        write_atomically(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise StackFailed(
             f"--json {path} could not be written: {error.strerror}; the result above is complete"

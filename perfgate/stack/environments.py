@@ -26,6 +26,7 @@ from typing import Final
 
 import uv
 
+from perfgate.atomic_file import write_atomically
 from perfgate.errors import BadInput, StackFailed
 from perfgate.filelocks import LockBusy, exclusive, shared
 from perfgate.stack.installing import Installer, uv_environment
@@ -180,9 +181,7 @@ class EnvironmentCache:
             )
             facts = {name: value for name, value in asdict(environment).items() if name != "folder"}
             facts["packages"]["sha256"] = environment.packages.sha256
-            half_written = folder / f"{MARKER}.new"
-            half_written.write_text(json.dumps(facts, indent=1))
-            half_written.replace(folder / MARKER)
+            write_atomically(folder / MARKER, json.dumps(facts, indent=1))
         except BaseException as error:
             _delete(folder)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

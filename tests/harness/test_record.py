@@ -32,7 +32,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 def test_a_write_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "r.json")
     file.write(a_record(1))
-    (tmp_path / "r.partial").mkdir()  # the temporary file cannot be opened: as on a disk that is full
+    (tmp_path / ".r.json.partial").mkdir()  # the temporary file cannot be opened: as on a disk that is full
     with pytest.raises(StackFailed, match="what was measured before is in"):
         file.write(a_record(2))
     assert read(tmp_path / "r.json").seed == 1
