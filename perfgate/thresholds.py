@@ -1,58 +1,228 @@
-"""What does thresholds.yaml say, and is all of it right?
+"""What may the gateway cost, on which load, and how is that measured: the schema of thresholds.yaml.
 
-Comes in: the file, and the metrics that can be limited. Goes out: `Thresholds`, frozen; every limit knows its line.
- Every problem of a file is found in one go; one that has any is not used.
+Comes in: the file, and the names of the metrics that exist. Goes out: `Thresholds`, all frozen; or one `BadInput` that
+lists every problem of the file with its line. docs/thresholds.md explains the keys to those who write the file.
+
+    Thresholds --profiles--> Profile --names--> Scenario --has--> Needs, Load, Rounds, Limit
+               --hosts--> HostClass          --apparatus--> Apparatus
+
+Classes with a leading underscore are the file's own shape; they do not leave this module.
 """
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ValidationInfo
 
+from perfgate import located_yaml
 from perfgate.errors import BadInput
-from perfgate.load.schedule import OpenLoop
+from perfgate.load.payload import check_prompt_bytes
+from perfgate.load.schedule import DEFAULT_TAIL_S, Arrivals, OpenLoop
+from perfgate.located_yaml import Document, KeyPath, NotYaml, Problem
 from perfgate.measure.host import HostFingerprint
 
-#: Keys that the format has but this version does not read yet: refused, so that nobody believes in a check that isn't.
+#: Keys of the planned shape that this version does not judge by. Reading past them would promise what is not done.
 NOT_YET: Final = ("margin", "floor", "equivalent_within", "max_on", "waivers", "drift_budget")
-#: A host belongs to a class when its memory differs by at most this share: firmware and hypervisors keep some.
-MEMORY_TOLERANCE: Final = 0.1
+#: Memory of two hosts of one class may differ by this share: firmware and kernel keep some for themselves.
+MEMORY_TOLERANCE_RATIO: Final = 0.10
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Text = Annotated[str, Field(min_length=1, strict=True)]
-Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Backend = Literal["processes", "containers"]
+
+_GIB: Final = 1024**3
+_MANUAL: Final = "docs/thresholds.md"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+# --- what a value must be, in the words of the message ---
 
 
-class Needs(_Part):
-    """What a host must have for a scenario."""
+def _expect(words: str, accepts: Callable[[object], bool]) -> BeforeValidator:
+    def check(value: object) -> object:
+        if not accepts(value):
+            raise PydanticCustomError("expected", "{words}", {"words": words})
+        return value
 
-    cores: Count = 1
+    return BeforeValidator(check)
 
 
-class Load(_Part):
-    """The load of a scenario's windows: see load/schedule.py; `payload_bytes` is the prompt's length."""
+def _broken_rule(words: str) -> PydanticCustomError:
+    return PydanticCustomError("rule", "{words}", {"words": words})
 
-    offered_rps: Positive
-    warm_up_s: NotNegative
-    window_s: Positive
-    tail_s: NotNegative = 10.0
-    arrivals: Literal["constant", "poisson"] = "constant"
-    payload_bytes: Annotated[int, Field(ge=36, le=10_000_000, strict=True)] | None = None
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_above_0(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_filled(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+_NOT_EMPTY: Final = _expect("at least one entry", lambda value: value != [] and value != {})
+_Positive = Annotated[float, _expect("a number above 0", _is_above_0)]
+_PositiveIfGiven = Annotated[float | None, _expect("a number above 0", _is_above_0)]
+_NotNegative = Annotated[float, _expect("a number of at least 0", lambda value: value == 0 or _is_above_0(value))]
+_Share = Annotated[float, _expect("a number above 0 and at most 1", lambda value: _is_above_0(value) and value <= 1)]
+_Count = Annotated[int, _expect("a whole number above 0", lambda value: isinstance(value, int) and _is_above_0(value))]
+_Text = Annotated[str, _expect("a text that is not empty", _is_filled)]
+_Why = Annotated[str, _expect("the reason for this limit in words", _is_filled)]
+_OnInvalid = Annotated[Literal["warn", "fail"], _expect("'warn' or 'fail'", lambda value: value in ("warn", "fail"))]
+_Arrivals = Annotated[Arrivals, _expect("'constant' or 'poisson'", lambda value: value in get_args(Arrivals))]
+_Backend = Annotated[Backend, _expect("'processes' or 'containers'", lambda value: value in get_args(Backend))]
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What the file may refer to."""
+
+    metrics: Collection[str]
+    scenarios: Collection[str]
+
+
+def _known_metric(metric: str, info: ValidationInfo[_Names]) -> str:
+    known = info.context.metrics
+    if metric not in known:
+        raise _broken_rule(f"no such metric{_did_you_mean(metric, known)} ({_MANUAL} lists all)")
+    return metric
+
+
+def _known_scenario(scenario: str, info: ValidationInfo[_Names]) -> str:
+    known = info.context.scenarios
+    if scenario not in known:
+        hint = _did_you_mean(scenario, known) or f"; the file has {', '.join(known) or 'none'}"
+        raise _broken_rule(f"there is no scenario {scenario!r}{hint}")
+    return scenario
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            raise _broken_rule(f"{name!r} is listed twice")
+    return names
+
+
+def _did_you_mean(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+# --- the file's shape ---
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Profile(_Strict):
+    """What a run consists of.
+
+    Args:
+        budget_minutes: how long it may take; rounds are planned to fit.
+        on_invalid: whether an INVALID only warns, or fails the run.
+        scenarios: the declared set, in the order in which they run; one without a verdict is reported.
+    """
+
+    budget_minutes: _Positive
+    on_invalid: _OnInvalid
+    scenarios: Annotated[
+        tuple[Annotated[_Text, AfterValidator(_known_scenario)], ...], _NOT_EMPTY, AfterValidator(_each_once)
+    ]
+
+
+class HostClass(_Strict):
+    """Hosts that absolute limits were measured on.
+
+    Args:
+        cores: logical cores that a run may use.
+        memory_gib: of the machine, to within MEMORY_TOLERANCE_RATIO.
+        cpu_models: patterns for the CPU's name, as the shell's: `AMD EPYC*`.
+        backend: what starts the services.
+    """
+
+    cores: _Count
+    memory_gib: _Positive
+    cpu_models: Annotated[tuple[_Text, ...], _NOT_EMPTY]
+    backend: _Backend
+
+
+class Needs(_Strict):
+    """What a host must have for a scenario to mean anything."""
+
+    cores: _Count = 1
+
+
+class Rounds(_Strict):
+    """How much is measured.
+
+    Args:
+        generations: starts of all processes.
+        per_generation: rounds after each start, at first.
+        per_generation_max: rounds after each start, at most, while a limit is undecided and time is left.
+    """
+
+    generations: _Count
+    per_generation: _Count
+    per_generation_max: _Count
 
     @model_validator(mode="after")
-    def _is_a_schedule(self) -> "Load":
-        _ = self.open_loop
+    def _check(self) -> Self:
+        if self.per_generation_max < self.per_generation:
+            raise _broken_rule(
+                f"per_generation_max={self.per_generation_max} must not be below per_generation={self.per_generation}"
+            )
+        if self.generations * self.per_generation < 2:
+            raise _broken_rule("generations times per_generation must be at least 2: one round shows no spread")
+        return self
+
+
+class Apparatus(_Strict):
+    """When generator, mock and host are fit to measure; beyond any of these a run is INVALID.
+
+    Args:
+        dispatch_lag_p99_ms: how late the generator may send, at most.
+        sent_ratio_min: share of the offered requests that it must send, at least.
+        generator_cpu_ratio_max: share of one core that it may use, at most.
+        direct_p95_above_mock_delay_ms: p95 without a gateway may exceed the mock's own delay by this, at most.
+    """
+
+    dispatch_lag_p99_ms: _Positive
+    sent_ratio_min: _Share
+    generator_cpu_ratio_max: _Share
+    direct_p95_above_mock_delay_ms: _Positive
+
+
+class Load(_Strict):
+    """The load of a scenario's windows.
+
+    Args:
+        offered_rps, warm_up_s, window_s, tail_s, arrivals: see `OpenLoop`.
+        payload_bytes: length of the prompt; None is LiteLLM's published prompt.
+    """
+
+    offered_rps: _Positive
+    warm_up_s: _NotNegative
+    window_s: _Positive
+    tail_s: _NotNegative = DEFAULT_TAIL_S
+    arrivals: _Arrivals = "constant"
+    payload_bytes: _Count | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            _ = self.open_loop
+            check_prompt_bytes(self.payload_bytes)
+        except ValueError as error:
+            raise _broken_rule(str(error)) from error
         return self
 
     @property
@@ -61,232 +231,240 @@ class Load(_Part):
         return OpenLoop(self.offered_rps, self.warm_up_s, self.window_s, self.tail_s, self.arrivals)
 
 
-class RoundsOf(_Part):
-    """How much is measured: see experiment/rounds.py."""
-
-    generations: Count
-    per_generation: Count
-    per_generation_max: Count
+class _LimitEntry(_Strict):
+    max: _PositiveIfGiven = None
+    min: _PositiveIfGiven = None
+    why: _Why
 
     @model_validator(mode="after")
-    def _max_is_not_less(self) -> "RoundsOf":
-        if self.per_generation_max < self.per_generation:
-            raise ValueError(f"per_generation_max={self.per_generation_max} < per_generation={self.per_generation}")
-        if self.generations * self.per_generation < 2:
-            raise ValueError("generations * per_generation must be at least 2: one round has no interval")
+    def _check(self) -> Self:
+        if (self.max is None) == (self.min is None):
+            raise _broken_rule(f"expected either max or min, found {'neither' if self.max is None else 'both'}")
         return self
 
 
-class Limit(_Part):
-    """One limit, `max` or `min`, why it is what it is, and where it stands."""
-
-    metric: str
-    maximum: Finite | None = Field(default=None, alias="max")
-    minimum: Finite | None = Field(default=None, alias="min")
-    why: Text
-    path: str
-    line: int
-
-    @model_validator(mode="after")
-    def _one_direction(self) -> "Limit":
-        if (self.maximum is None) == (self.minimum is None):
-            raise ValueError("a limit has either max or min")
-        return self
-
-
-class Scenario(_Part):
-    """One question that is asked of the gateway."""
-
+class _ScenarioEntry(_Strict):
     needs: Needs = Needs()
     load: Load
-    rounds: RoundsOf
-    limits: Annotated[dict[str, Limit], Field(min_length=1)]
+    rounds: Rounds
+    limits: Annotated[dict[Annotated[str, AfterValidator(_known_metric)], _LimitEntry], _NOT_EMPTY]
 
 
-class Profile(_Part):
-    """A set of scenarios that are run together."""
-
-    budget_minutes: Positive
-    on_invalid: Literal["warn", "fail"]
-    scenarios: Annotated[list[Text], Field(min_length=1)]
-
-
-class HostClass(_Part):
-    """A kind of machine on which absolute limits were measured."""
-
-    cores: Count
-    memory_gib: Positive
-    cpu_models: Annotated[list[Text], Field(min_length=1)]
-    backend: Literal["processes", "containers"]
-
-
-class Apparatus(_Part):
-    """What generator, mock and host must keep to for a verdict to be worth anything."""
-
-    dispatch_lag_p99_ms: Positive
-    sent_ratio_min: Share
-    generator_cpu_ratio_max: Positive
-    direct_p95_above_mock_delay_ms: Positive
-
-
-class Thresholds(_Part):
-    """The whole file."""
-
-    profiles: Annotated[dict[str, Profile], Field(min_length=1)]
-    hosts: dict[str, HostClass] = Field(default_factory=dict)
-    scenarios: Annotated[dict[str, Scenario], Field(min_length=1)]
+class _File(_Strict):
+    profiles: Annotated[dict[str, Profile], _NOT_EMPTY]
+    hosts: dict[str, HostClass] = {}
+    scenarios: Annotated[dict[str, _ScenarioEntry], _NOT_EMPTY]
     apparatus: Apparatus
 
 
-Path_ = tuple[str | int, ...]
+# --- what leaves this module ---
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """An absolute limit on a metric.
+
+    Args:
+        metric: what is limited; its name ends in its unit.
+        why: the reason in words, as written.
+        path, line: where the number stands.
+        maximum, minimum: exactly one is a number, in the metric's unit; the other is None.
+    """
+
+    metric: str
+    why: str
+    path: str
+    line: int
+    maximum: float | None = None
+    minimum: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that it limits in one direction."""
+        if (self.maximum is None) == (self.minimum is None):
+            raise ValueError(
+                f"{self.metric}: exactly one of maximum={self.maximum}, minimum={self.minimum} must be set"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One question, measured and judged.
+
+    Args:
+        name: its key in the file.
+        needs: what the host must have.
+        load: of every window.
+        rounds: how much is measured.
+        limits: by metric, in the file's order.
+    """
+
+    name: str
+    needs: Needs
+    load: Load
+    rounds: Rounds
+    limits: Mapping[str, Limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The whole file.
+
+    Args:
+        path: as shown in messages: relative where it lies below the working directory.
+        sha256: of its bytes, for the record.
+        profiles, hosts, scenarios: by name, in the file's order.
+        apparatus: limits of the measuring side.
+    """
+
+    path: str
+    sha256: str
+    profiles: Mapping[str, Profile]
+    hosts: Mapping[str, HostClass]
+    scenarios: Mapping[str, Scenario]
+    apparatus: Apparatus
 
 
 def load_thresholds(path: Path, known_metrics: Collection[str]) -> Thresholds:
-    """Read and check the file.
+    """Read and check thresholds.yaml.
 
     Args:
         path: the file.
-        known_metrics: what can be limited: `perfgate.experiment.metrics.METRICS`.
+        known_metrics: what limits may be set on.
 
     Raises:
-        BadInput: it cannot be read or is wrong; lists every problem with its line.
+        BadInput: the file cannot be read, is not YAML or breaks the schema. All its problems are in the message.
     """
+    shown = str(path.absolute().relative_to(Path.cwd())) if path.absolute().is_relative_to(Path.cwd()) else str(path)
+    content = _content(path, shown)
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file; name it with --thresholds") from None
+        document = located_yaml.read(content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); name a file with --thresholds") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        raise _bad_file(shown, [Problem(line, (), f"not UTF-8: byte 0x{byte:02x}; save it as UTF-8")]) from error
+    except NotYaml as error:
+        raise _bad_file(shown, error.problems) from error
+    problems = list(document.problems)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise BadInput(f"{where}: not YAML: {error.problem}; indent with spaces, quote texts with colons") from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path}: not YAML: {error}") from error
-    if root is None:
-        raise BadInput(f"{path}: the file is empty; docs/thresholds.md shows what belongs in it")
-    if not isinstance(root, yaml.MappingNode):
-        raise BadInput(f"{path}:{root.start_mark.line + 1}: expected profiles, hosts, scenarios, apparatus at the top")
-    lines: dict[Path_, int] = {}
-    problems: list[tuple[int, str]] = []
-    data = _plain(root, (), lines, problems, yaml.SafeLoader(""))
-    for metric_path, limit in _limits_in(data):
-        limit.update(metric=metric_path[-1], path=str(path), line=lines[metric_path])
-        if metric_path[-1] not in known_metrics:
-            hint = _did_you_mean(str(metric_path[-1]), known_metrics)
-            problems.append((lines[metric_path], f"{_dotted(metric_path)}: no such metric{hint}"))
-    thresholds = None
-    try:
-        thresholds = Thresholds.model_validate(data)
+        file = _File.model_validate(document.data, context=_Names(known_metrics, _scenario_names(document.data)))
     except ValidationError as error:
-        problems.extend(_worded(item, lines) for item in error.errors())
-    if thresholds is not None:
-        for name, profile in thresholds.profiles.items():
-            for index, scenario in enumerate(profile.scenarios):
-                if scenario not in thresholds.scenarios:
-                    at: Path_ = ("profiles", name, "scenarios", index)
-                    hint = _did_you_mean(scenario, thresholds.scenarios)
-                    problems.append((lines[at], f"{_dotted(at)}: there is no scenario {scenario!r}{hint}"))
-    if problems or thresholds is None:
-        said = "\n".join(f"  {path}:{line}: {text}" for line, text in sorted(set(problems)))
-        raise BadInput(f"{path} cannot be used; nothing was started:\n{said}\n  docs/thresholds.md explains every key")
-    return thresholds
+        problems += [_problem(details, document) for details in error.errors(include_url=False)]
+    if problems:
+        raise _bad_file(shown, problems)
+    return Thresholds(
+        path=shown,
+        sha256=hashlib.sha256(content).hexdigest(),
+        profiles=MappingProxyType(file.profiles),
+        hosts=MappingProxyType(file.hosts),
+        scenarios=MappingProxyType(
+            {name: _scenario(name, entry, shown, document) for name, entry in file.scenarios.items()}
+        ),
+        apparatus=file.apparatus,
+    )
 
 
-def host_class(host: HostFingerprint, classes: Mapping[str, HostClass], backend: str) -> str | None:
-    """The first class that a host belongs to; None when it is of no class."""
-    for name, known in classes.items():
-        memory_gib = host.memory_bytes / 1024**3
-        if (
-            known.cores == host.cores_allowed
-            and known.backend == backend
-            and abs(memory_gib / known.memory_gib - 1) <= MEMORY_TOLERANCE
-            and any(fnmatchcase(host.cpu_model or "", pattern) for pattern in known.cpu_models)
-        ):
-            return name
-    return None
+def host_class(host: HostFingerprint, hosts: Mapping[str, HostClass], backend: str) -> str | None:
+    """The first class that the host belongs to; None when absolute limits were not measured on such a host."""
+    return next((name for name, kind in hosts.items() if _belongs(host, backend, kind)), None)
 
 
-def _plain(
-    node: yaml.Node, at: Path_, lines: dict[Path_, int], problems: list[tuple[int, str]], loader: yaml.SafeLoader
-) -> Any:
-    """The node as plain data; notes the line of every path, and keys that stand twice (PyYAML would keep the last)."""
-    lines.setdefault(at, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        mapping: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            inner: Path_ = (*at, key)
-            line = key_node.start_mark.line + 1
-            if key == "<<":
-                problems.append((line, f"{_dotted(inner)}: merge keys are not supported: write the keys out"))
-                continue
-            if key in mapping:
-                problems.append((line, f"{_dotted(inner)}: stands twice, first at line {lines[inner]}"))
-                continue
-            lines[inner] = line
-            mapping[key] = _plain(value_node, inner, lines, problems, loader)
-        return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*at, index), lines, problems, loader) for index, item in enumerate(node.value)]
-    value = loader.construct_object(node)
-    return float(value) if type(value) is int and at[-2:-1] != ("rounds",) and at[-1] not in _WHOLE else value
+def _belongs(host: HostFingerprint, backend: str, kind: HostClass) -> bool:
+    is_throttled = host.cgroup_limit_cores is not None and host.cgroup_limit_cores < kind.cores
+    memory_off_gib = abs(host.memory_bytes / _GIB - kind.memory_gib)
+    return (
+        backend == kind.backend
+        and host.cores_allowed == kind.cores
+        and not is_throttled
+        and memory_off_gib <= kind.memory_gib * MEMORY_TOLERANCE_RATIO
+        and any(fnmatchcase(host.cpu_model or "", pattern) for pattern in kind.cpu_models)
+    )
 
 
-#: Keys that hold whole numbers; every other number may have a fraction, and `max: 25` is as good as `max: 25.0`.
-_WHOLE: Final = ("cores", "payload_bytes", "generations", "per_generation", "per_generation_max")
+def _scenario(name: str, entry: _ScenarioEntry, path: str, document: Document) -> Scenario:
+    limits = {}
+    for metric, limit in entry.limits.items():
+        key = "max" if limit.min is None else "min"
+        line = document.place(("scenarios", name, "limits", metric, key)).line
+        limits[metric] = Limit(metric, limit.why, path, line, maximum=limit.max, minimum=limit.min)
+    return Scenario(name, entry.needs, entry.load, entry.rounds, MappingProxyType(limits))
 
 
-def _limits_in(data: Any) -> Iterator[tuple[Path_, dict[str, Any]]]:
-    scenarios = data.get("scenarios")
-    for name, scenario in scenarios.items() if isinstance(scenarios, dict) else ():
-        limits = scenario.get("limits") if isinstance(scenario, dict) else None
-        for metric, limit in limits.items() if isinstance(limits, dict) else ():
-            if isinstance(limit, dict):
-                yield ("scenarios", name, "limits", metric), limit
+# --- what is wrong, in words ---
 
 
-def _worded(item: Any, lines: Mapping[Path_, int]) -> tuple[int, str]:
-    """One of pydantic's complaints as a person would put it, with the line of the nearest thing that has one."""
-    at: Path_ = tuple(item["loc"])
-    line = next(lines[at[:length]] for length in range(len(at), -1, -1) if at[:length] in lines)
-    key = str(at[-1]) if at else ""
-    match item["type"]:
-        case "extra_forbidden" if key in NOT_YET:
-            text = "not supported yet by this version"
+def _content(path: Path, shown: str) -> bytes:
+    next_step = "name another file with --thresholds"
+    if not path.exists():
+        raise BadInput(f"{shown}: there is no such file; {next_step}")
+    if not path.is_file():
+        raise BadInput(f"{shown}: not a file but {'a folder' if path.is_dir() else 'a device or pipe'}; {next_step}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{shown}: cannot be read: {error.strerror}; {next_step}") from error
+
+
+def _bad_file(shown: str, problems: Collection[Problem]) -> BadInput:
+    lines = [
+        ": ".join(
+            [
+                shown if problem.line is None else f"{shown}:{problem.line}",
+                *([_dotted(problem.path)] if problem.path else []),
+                problem.text,
+            ]
+        )
+        for problem in sorted(problems, key=lambda problem: problem.line or 0)
+    ]
+    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+    return BadInput(
+        "\n".join(
+            [
+                f"{shown} cannot be used: {count}; nothing was started",
+                *lines,
+                f"next: correct the file; {_MANUAL} explains every key",
+            ]
+        )
+    )
+
+
+def _dotted(path: KeyPath) -> str:
+    """`profiles.quick.scenarios[0]`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def _scenario_names(data: object) -> tuple[str, ...]:
+    """Known before anything is checked, so that one mistake in a scenario is not reported as its absence, too."""
+    scenarios = data.get("scenarios") if isinstance(data, dict) else None
+    return tuple(scenarios) if isinstance(scenarios, dict) else ()
+
+
+def _problem(details: ErrorDetails, document: Document) -> Problem:
+    """pydantic's error in our words; what it says of types would speak of Python."""
+    path = tuple(part for part in details["loc"] if part != "[key]")
+    place = document.place(path)
+    match details["type"]:
+        case "rule":
+            text = details["msg"]
+        case "expected":
+            text = f"expected {details['msg']}, found {place.shown}"
         case "extra_forbidden":
-            text = "unknown key" + _did_you_mean(key, _keys_beside(at))
+            text = _unknown_key(path)
         case "missing":
-            text = "is missing"
-        case "value_error":
-            text = str(item["ctx"]["error"])
-        case _:
-            text = f"{item['msg'].replace('Input should be', 'expected')}, found {item['input']!r}"
-    return line, f"{_dotted(at)}: {text}"
+            path, text = path[:-1], f"the key {path[-1]} is missing"
+        case "tuple_type":
+            text = f"expected a list, found {place.shown}"
+        case _:  # model_type, dict_type: all others have one of our own types
+            text = f"expected keys with values, found {place.shown}"
+    return Problem(place.line, path, text)
 
 
-def _keys_beside(at: Path_) -> Collection[str]:
-    models: dict[str, type[BaseModel]] = {"needs": Needs, "load": Load, "rounds": RoundsOf, "apparatus": Apparatus}
-    if len(at) == 1:
-        return Thresholds.model_fields
-    if at[0] == "scenarios" and at[-2] in models:
-        return models[str(at[-2])].model_fields
-    if at[0] == "apparatus":
-        return Apparatus.model_fields
-    if len(at) >= 3 and at[-3] == "limits":
-        return ("max", "min", "why")
-    parts: dict[str, type[BaseModel]] = {"profiles": Profile, "hosts": HostClass, "scenarios": Scenario}
-    return parts[str(at[0])].model_fields
-
-
-def _did_you_mean(word: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
-
-
-def _dotted(at: Path_) -> str:
-    return ".".join(map(str, at)) or "the file"
+def _unknown_key(path: KeyPath) -> str:
+    key = str(path[-1])
+    if key in NOT_YET:
+        return "not supported yet by this version of perfgate"
+    kind: Any = _File
+    for part in path[:-1]:
+        is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+        kind = kind.model_fields[str(part)].annotation if is_model else get_args(kind)[-1]
+    hint = _did_you_mean(key, kind.model_fields) or f"; known are {', '.join(kind.model_fields)}"
+    return f"unknown key{hint}"

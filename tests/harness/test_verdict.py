@@ -17,7 +17,8 @@ AROUND = Surroundings("2 cores", "litellm 1.106.2", "pytest tests/perf --seed 7"
 
 
 def limit(metric: str, **ends: float) -> Limit:
-    return Limit(metric=metric, why="a reason", path="thresholds.yaml", line=41, **ends)
+    maximum, minimum = ends.get("max"), ends.get("min")
+    return Limit(metric, "a reason", "thresholds.yaml", 41, maximum=maximum, minimum=minimum)
 
 
 def judged(measured: Measurement, of: Limit) -> Judgement:

@@ -1,0 +1,529 @@
+"""Is thresholds.yaml read as it stands, and is every mistake in it named with its line?"""
+
+import dataclasses
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from perfgate.errors import BadInput
+from perfgate.experiment.metrics import METRICS
+from perfgate.load.schedule import OpenLoop
+from perfgate.measure.host import HostFingerprint
+from perfgate.thresholds import HostClass, Limit, host_class, load_thresholds
+
+WHOLE = """\
+profiles:
+  quick: {budget_minutes: 4, on_invalid: warn, scenarios: [latency, overhead]}
+hosts:
+  reference: {cores: 2, memory_gib: 24, cpu_models: ["AMD EPYC*"], backend: processes}
+scenarios:
+  overhead:
+    needs: {cores: 2}
+    load: {offered_rps: 40, warm_up_s: 1, window_s: 4}
+    rounds: {generations: 2, per_generation: 4, per_generation_max: 10}
+    limits:
+      overhead_p95_ms:
+        why: "a reason"
+        max: 60
+      completed_ratio: {min: 0.99, why: "another reason"}
+  latency:
+    load: {offered_rps: 30, warm_up_s: 0, window_s: 5, tail_s: 2, arrivals: poisson, payload_bytes: 500}
+    rounds: {generations: 1, per_generation: 2, per_generation_max: 2}
+    limits: {latency_p99_ms: {max: 150.5, why: "a third"}}
+apparatus:
+  {dispatch_lag_p99_ms: 2, sent_ratio_min: 0.98, generator_cpu_ratio_max: 0.8, direct_p95_above_mock_delay_ms: 5}
+"""
+KNOWN = ("overhead_p95_ms", "latency_p99_ms", "completed_ratio", "error_ratio")
+HOST = HostFingerprint(
+    cores_allowed=2,
+    cores_online=2,
+    cores_physical=1,
+    cgroup_limit_cores=None,
+    cpu_model="AMD EPYC 7763",
+    memory_bytes=24 * 1024**3,
+    architecture="x86_64",
+    kernel="6.8",
+    os_name=None,
+    is_virtual=True,
+    clock_source="tsc",
+    frequency_governor=None,
+    load_1m=0.1,
+    cpu_pressure_avg10_percent=0.0,
+)
+REFERENCE = HostClass(cores=2, memory_gib=24, cpu_models=("AMD EPYC*", "Intel*"), backend="processes")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages show paths below the working directory as relative."""
+    monkeypatch.chdir(tmp_path)
+
+
+def written(text: str) -> Path:
+    path = Path("thresholds.yaml")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaints(text: str) -> list[str]:
+    """What is said of the file, without headline and last line; the headline's count must be right."""
+    with pytest.raises(BadInput) as caught:
+        load_thresholds(written(text), KNOWN)
+    headline, *lines, last = str(caught.value).splitlines()
+    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+    assert headline == f"thresholds.yaml cannot be used: {count}; nothing was started"
+    assert last == "next: correct the file; docs/thresholds.md explains every key"
+    return lines
+
+
+def changed(old: str, new: str) -> str:
+    assert WHOLE.count(old) == 1, f"{old!r} must stand once in the sample"
+    return WHOLE.replace(old, new)
+
+
+# --- what is read ---
+
+
+def test_every_value_arrives_where_it_belongs() -> None:
+    thresholds = load_thresholds(written(WHOLE), KNOWN)
+    quick = thresholds.profiles["quick"]
+    assert (quick.budget_minutes, quick.on_invalid, quick.scenarios) == (4, "warn", ("latency", "overhead"))
+    assert thresholds.hosts["reference"].model_dump() == {
+        "cores": 2,
+        "memory_gib": 24,
+        "cpu_models": ("AMD EPYC*",),
+        "backend": "processes",
+    }
+    assert list(thresholds.scenarios) == ["overhead", "latency"]
+    overhead, latency = thresholds.scenarios.values()
+    assert (overhead.name, overhead.needs.cores, overhead.load.payload_bytes) == ("overhead", 2, None)
+    assert overhead.load.open_loop == OpenLoop(offered_rps=40, warm_up_s=1, window_s=4, tail_s=10, arrivals="constant")
+    assert overhead.rounds.model_dump() == {"generations": 2, "per_generation": 4, "per_generation_max": 10}
+    assert (latency.needs.cores, latency.load.payload_bytes) == (1, 500)
+    assert latency.load.open_loop == OpenLoop(offered_rps=30, warm_up_s=0, window_s=5, tail_s=2, arrivals="poisson")
+    assert thresholds.apparatus.model_dump() == {
+        "dispatch_lag_p99_ms": 2,
+        "sent_ratio_min": 0.98,
+        "generator_cpu_ratio_max": 0.8,
+        "direct_p95_above_mock_delay_ms": 5,
+    }
+
+
+def test_a_limit_knows_the_line_of_its_number() -> None:
+    limits = load_thresholds(written(WHOLE), KNOWN).scenarios["overhead"].limits
+    assert dict(limits) == {
+        "overhead_p95_ms": Limit("overhead_p95_ms", "a reason", "thresholds.yaml", 13, maximum=60),
+        "completed_ratio": Limit("completed_ratio", "another reason", "thresholds.yaml", 14, minimum=0.99),
+    }
+
+
+def test_a_limit_in_both_directions_or_none_is_no_limit() -> None:
+    with pytest.raises(ValueError, match="p: exactly one of maximum=1, minimum=2 must be set"):
+        Limit("p", "why", "thresholds.yaml", 1, maximum=1, minimum=2)
+    with pytest.raises(ValueError, match="p: exactly one of maximum=None, minimum=None must be set"):
+        Limit("p", "why", "thresholds.yaml", 1)
+
+
+def test_hosts_may_be_left_out() -> None:
+    text = re.sub(r"hosts:\n.*\n", "", WHOLE)
+    assert dict(load_thresholds(written(text), KNOWN).hosts) == {}
+
+
+def test_the_hash_is_of_the_files_bytes() -> None:
+    assert load_thresholds(written(WHOLE), KNOWN).sha256 == hashlib.sha256(WHOLE.encode()).hexdigest()
+
+
+def test_a_path_outside_the_working_directory_is_shown_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(WHOLE).absolute()
+    assert load_thresholds(path, KNOWN).path == "thresholds.yaml"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert load_thresholds(path, KNOWN).scenarios["latency"].limits["latency_p99_ms"].path == str(path)
+
+
+def test_what_was_read_cannot_be_changed() -> None:
+    thresholds = load_thresholds(written(WHOLE), KNOWN)
+    with pytest.raises(TypeError):
+        thresholds.scenarios["latency"].limits["more"] = None  # type: ignore[index]
+    with pytest.raises(ValueError, match="frozen"):
+        thresholds.apparatus.sent_ratio_min = 0.5
+
+
+def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    thresholds = load_thresholds(Path("thresholds.yaml"), METRICS)
+    assert thresholds.profiles["quick"].scenarios == ("overhead", "latency", "resources")
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "complaint"),
+    [
+        # values: one row for each kind of value
+        (
+            "max: 60",
+            "max: abc",
+            "13: scenarios.overhead.limits.overhead_p95_ms.max",
+            "expected a number above 0, found 'abc'",
+        ),
+        (
+            "max: 60",
+            "max: -3",
+            "13: scenarios.overhead.limits.overhead_p95_ms.max",
+            "expected a number above 0, found -3",
+        ),
+        (
+            "max: 60",
+            "max: true",
+            "13: scenarios.overhead.limits.overhead_p95_ms.max",
+            "expected a number above 0, found true",
+        ),
+        (
+            "max: 60",
+            "max: .nan",
+            "13: scenarios.overhead.limits.overhead_p95_ms.max",
+            "expected a number above 0, found '.nan'",
+        ),
+        (
+            "max: 60",
+            "max: .inf",
+            "13: scenarios.overhead.limits.overhead_p95_ms.max",
+            "expected a number above 0, found '.inf'",
+        ),
+        (
+            "max: 60",
+            "max:",
+            "13: scenarios.overhead.limits.overhead_p95_ms.max",
+            "expected a number above 0, found nothing",
+        ),
+        (
+            "max: 60",
+            "max: [1]",
+            "13: scenarios.overhead.limits.overhead_p95_ms.max",
+            "expected a number above 0, found a list",
+        ),
+        (
+            "max: 60",
+            'max: "60"',
+            "13: scenarios.overhead.limits.overhead_p95_ms.max",
+            "expected a number above 0, found '60' (text: take the quotes away)",
+        ),
+        (
+            "min: 0.99",
+            "min: no",
+            "14: scenarios.overhead.limits.completed_ratio.min",
+            "expected a number above 0, found no",
+        ),
+        (
+            "budget_minutes: 4",
+            "budget_minutes: 0",
+            "2: profiles.quick.budget_minutes",
+            "expected a number above 0, found 0",
+        ),
+        ("on_invalid: warn", "on_invalid: off", "2: profiles.quick.on_invalid", "expected 'warn' or 'fail', found off"),
+        (
+            "needs: {cores: 2}",
+            "needs: {cores: 1.5}",
+            "7: scenarios.overhead.needs.cores",
+            "expected a whole number above 0, found 1.5",
+        ),
+        (
+            "reference: {cores: 2,",
+            "reference: {cores: yes,",
+            "4: hosts.reference.cores",
+            "expected a whole number above 0, found yes",
+        ),
+        (
+            "memory_gib: 24",
+            "memory_gib: 24 GiB",
+            "4: hosts.reference.memory_gib",
+            "expected a number above 0, found '24 GiB'",
+        ),
+        ('["AMD EPYC*"]', "[]", "4: hosts.reference.cpu_models", "expected at least one entry, found an empty list"),
+        ('["AMD EPYC*"]', '[""]', "4: hosts.reference.cpu_models[0]", "expected a text that is not empty, found ''"),
+        ('["AMD EPYC*"]', "AMD", "4: hosts.reference.cpu_models", "expected a list, found 'AMD'"),
+        (
+            "backend: processes",
+            "backend: docker",
+            "4: hosts.reference.backend",
+            "expected 'processes' or 'containers', found 'docker'",
+        ),
+        (
+            "warm_up_s: 0,",
+            "warm_up_s: -1,",
+            "16: scenarios.latency.load.warm_up_s",
+            "expected a number of at least 0, found -1",
+        ),
+        ("tail_s: 2", "tail_s: x", "16: scenarios.latency.load.tail_s", "expected a number of at least 0, found 'x'"),
+        (
+            "poisson",
+            "random",
+            "16: scenarios.latency.load.arrivals",
+            "expected 'constant' or 'poisson', found 'random'",
+        ),
+        (
+            "payload_bytes: 500",
+            "payload_bytes: 5.5",
+            "16: scenarios.latency.load.payload_bytes",
+            "expected a whole number above 0, found 5.5",
+        ),
+        (
+            "sent_ratio_min: 0.98",
+            "sent_ratio_min: 98",
+            "20: apparatus.sent_ratio_min",
+            "expected a number above 0 and at most 1, found 98",
+        ),
+        (
+            "generator_cpu_ratio_max: 0.8",
+            "generator_cpu_ratio_max: 2",
+            "20: apparatus.generator_cpu_ratio_max",
+            "expected a number above 0 and at most 1, found 2",
+        ),
+        (
+            'why: "a reason"',
+            'why: " "',
+            "12: scenarios.overhead.limits.overhead_p95_ms.why",
+            "expected the reason for this limit in words, found ' '",
+        ),
+        (
+            'why: "a third"',
+            "why: 3",
+            "18: scenarios.latency.limits.latency_p99_ms.why",
+            "expected the reason for this limit in words, found 3",
+        ),
+        ("needs: {cores: 2}", "needs: 2", "7: scenarios.overhead.needs", "expected keys with values, found 2"),
+        # keys
+        (
+            "arrivals: poisson",
+            "arival: poisson",
+            "16: scenarios.latency.load.arival",
+            "unknown key; did you mean arrivals?",
+        ),
+        (
+            "needs: {cores: 2}",
+            "needs: {cores: 2, zzz: 1}",
+            "7: scenarios.overhead.needs.zzz",
+            "unknown key; known are cores",
+        ),
+        (
+            "{dispatch",
+            "{sent_ratio: 1, dispatch",
+            "20: apparatus.sent_ratio",
+            "unknown key; did you mean sent_ratio_min?",
+        ),
+        (
+            "max: 60",
+            "maximum: 60",
+            "13: scenarios.overhead.limits.overhead_p95_ms.maximum",
+            "unknown key; did you mean max?",
+        ),
+        (
+            "min: 0.99",
+            "margin: 5%",
+            "14: scenarios.overhead.limits.completed_ratio.margin",
+            "not supported yet by this version of perfgate",
+        ),
+        (', why: "another reason"', "", "14: scenarios.overhead.limits.completed_ratio", "the key why is missing"),
+        ("window_s: 4}", "}", "8: scenarios.overhead.load", "the key window_s is missing"),
+        # rules between keys
+        (
+            "max: 150.5, ",
+            "",
+            "18: scenarios.latency.limits.latency_p99_ms",
+            "expected either max or min, found neither",
+        ),
+        (
+            "max: 150.5",
+            "max: 150.5, min: 1",
+            "18: scenarios.latency.limits.latency_p99_ms",
+            "expected either max or min, found both",
+        ),
+        (
+            "latency_p99_ms",
+            "latency_p98_ms",
+            "18: scenarios.latency.limits.latency_p98_ms",
+            "no such metric; did you mean latency_p99_ms? (docs/thresholds.md lists all)",
+        ),
+        ("latency_p99_ms", "zzz", "18: scenarios.latency.limits.zzz", "no such metric (docs/thresholds.md lists all)"),
+        (
+            "scenarios: [latency, overhead]",
+            "scenarios: [latency, overhaed]",
+            "2: profiles.quick.scenarios[1]",
+            "there is no scenario 'overhaed'; did you mean overhead?",
+        ),
+        (
+            "scenarios: [latency, overhead]",
+            "scenarios: [zzz]",
+            "2: profiles.quick.scenarios[0]",
+            "there is no scenario 'zzz'; the file has overhead, latency",
+        ),
+        (
+            "scenarios: [latency, overhead]",
+            "scenarios: [latency, latency]",
+            "2: profiles.quick.scenarios",
+            "'latency' is listed twice",
+        ),
+        (
+            "scenarios: [latency, overhead]",
+            "scenarios: []",
+            "2: profiles.quick.scenarios",
+            "expected at least one entry, found an empty list",
+        ),
+        (
+            "per_generation_max: 10",
+            "per_generation_max: 3",
+            "9: scenarios.overhead.rounds",
+            "per_generation_max=3 must not be below per_generation=4",
+        ),
+        (
+            "per_generation: 2, per",
+            "per_generation: 1, per",
+            "17: scenarios.latency.rounds",
+            "generations times per_generation must be at least 2: one round shows no spread",
+        ),
+        (
+            "window_s: 5",
+            "window_s: 5000",
+            "16: scenarios.latency.load",
+            "warm-up, window and tail last 5002 s, at most 3600 s",
+        ),
+        (
+            "offered_rps: 30",
+            "offered_rps: 9999999",
+            "16: scenarios.latency.load",
+            "offered_rps=1e+07 over that time is more than 5000000 requests",
+        ),
+        (
+            "payload_bytes: 500",
+            "payload_bytes: 5",
+            "16: scenarios.latency.load",
+            "payload_bytes=5 must be from 36 (the id that every prompt begins with) to 10000000",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_line_key_rule_and_what_was_found(
+    old: str, new: str, where: str, complaint: str
+) -> None:
+    assert complaints(changed(old, new)) == [f"thresholds.yaml:{where}: {complaint}"]
+
+
+@pytest.mark.parametrize("key", ["margin", "floor", "equivalent_within", "max_on", "waivers", "drift_budget"])
+def test_keys_of_later_versions_are_refused_and_not_read_past(key: str) -> None:
+    (complaint,) = complaints(changed("max: 150.5", f"max: 150.5, {key}: 1"))
+    assert complaint.endswith(f".{key}: not supported yet by this version of perfgate")
+
+
+def test_all_problems_are_listed_at_once_in_the_files_order() -> None:
+    text = WHOLE.replace("max: 60", "max: abc").replace("[latency, overhead]", "[latency, x]").replace("cores", "coers")
+    text = text.replace("latency_p99_ms: {max", "latency_p9_ms: {maxx") + "apparatus: {}\n"
+    assert [complaint.split(":")[1] for complaint in complaints(text)] == ["2", "4", "4", "7", "13", "18", "18", "21"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        pytest.param("", ["thresholds.yaml: the file is empty"], id="empty"),
+        pytest.param("- a\n", ["thresholds.yaml:1: expected keys with values, found a list"], id="a list"),
+        pytest.param("text", ["thresholds.yaml:1: expected keys with values, found 'text'"], id="a text"),
+        pytest.param(
+            "a: b: c\n", ["thresholds.yaml:1: not YAML: column 5: mapping values are not allowed here"], id="no YAML"
+        ),
+        pytest.param(
+            "a: &x 1\nb: *x\n",
+            ["thresholds.yaml:2: the alias *x is not supported: write the values out"],
+            id="alias",
+        ),
+        pytest.param(
+            "profiles:\nprofiles: {}\nscenarios: {}\n",
+            [
+                "thresholds.yaml:1: profiles: expected keys with values, found nothing",
+                "thresholds.yaml:1: the key apparatus is missing",
+                "thresholds.yaml:2: profiles: the key stands twice, first in line 1",
+                "thresholds.yaml:3: scenarios: expected at least one entry, found an empty mapping",
+            ],
+            id="top level",
+        ),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(text: str, lines: list[str]) -> None:
+    assert sorted(complaints(text)) == lines
+
+
+def test_a_file_that_is_not_utf_8_is_refused_with_line_and_byte() -> None:
+    Path("thresholds.yaml").write_bytes(b"a: 1\nb: \xff\n")
+    with pytest.raises(BadInput, match=r"\nthresholds\.yaml:2: not UTF-8: byte 0xff; save it as UTF-8\n"):
+        load_thresholds(Path("thresholds.yaml"), KNOWN)
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(BadInput, match=r"^missing\.yaml: there is no such file; name another file with --thresholds$"):
+        load_thresholds(Path("missing.yaml"), KNOWN)
+
+
+def test_a_folder_or_a_pipe_is_no_file() -> None:
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    with pytest.raises(BadInput, match=r"^folder: not a file but a folder; name another file with --thresholds$"):
+        load_thresholds(Path("folder"), KNOWN)
+    with pytest.raises(BadInput, match=r"^pipe: not a file but a device or pipe; name another"):
+        load_thresholds(Path("pipe"), KNOWN)
+
+
+def test_a_file_that_may_not_be_read_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = written(WHOLE)
+    monkeypatch.setattr(Path, "read_bytes", refused)  # root may read everything, so the system does not refuse here
+    with pytest.raises(BadInput, match=r"^thresholds\.yaml: cannot be read: Permission denied; name another"):
+        load_thresholds(path, KNOWN)
+
+
+# --- which class a host is of ---
+
+
+def test_a_host_is_of_the_first_class_that_fits() -> None:
+    other = REFERENCE.model_copy(update={"cores": 4})
+    assert host_class(HOST, {"big": other, "reference": REFERENCE, "twin": REFERENCE}, "processes") == "reference"
+    assert host_class(HOST, {"big": other}, "processes") is None
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"cores_allowed": 4},
+        {"cpu_model": "ARM implementer 0x41 part 0xd49"},
+        {"cpu_model": None},
+        {"memory_bytes": int(24 * 1024**3 * 1.11)},
+        {"memory_bytes": int(24 * 1024**3 * 0.89)},
+        {"cgroup_limit_cores": 1.5},
+    ],
+    ids=str,
+)
+def test_a_host_that_differs_is_of_no_class(difference: dict[str, object]) -> None:
+    assert host_class(dataclasses.replace(HOST, **difference), {"reference": REFERENCE}, "processes") is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"memory_bytes": int(24 * 1024**3 * 0.91)},
+        {"cpu_model": "Intel(R) Xeon(R)"},
+        {"cgroup_limit_cores": 2.0},
+        {"cores_online": 64},
+        {"kernel": "5.4"},
+    ],
+    ids=str,
+)
+def test_small_differences_do_not_matter(difference: dict[str, object]) -> None:
+    host = dataclasses.replace(HOST, **difference)  # type: ignore[arg-type]
+    assert host_class(host, {"reference": REFERENCE}, "processes") == "reference"
+
+
+def test_the_backend_is_part_of_the_class() -> None:
+    assert host_class(HOST, {"reference": REFERENCE}, "containers") is None
