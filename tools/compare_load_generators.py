@@ -21,6 +21,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,8 +99,19 @@ class Bench:
 
     def received(self) -> int:
         """Chat requests that the mock has counted so far."""
-        with urllib.request.urlopen(self.url.replace("/v1/chat/completions", "/admin/counts"), timeout=30) as reply:
-            return int(json.load(reply)["received"])
+        return int(self._counts()["received"])
+
+    def wait_until_quiet(self) -> None:
+        """What a window that broke down left in the mock's sockets would be counted with the next one."""
+        before = -1
+        while (counts := self._counts())["in_service"] or counts["received"] != before:
+            before = counts["received"]
+            time.sleep(0.2)
+
+    def _counts(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self.url.replace("/v1/chat/completions", "/admin/counts"), timeout=60) as reply:
+            counts: dict[str, Any] = json.load(reply)
+        return counts
 
     def ours(self, generator: Generator, rate_rps: float) -> dict[str, Any]:
         job = LoadJob(
@@ -144,13 +156,11 @@ def main() -> None:
     parser.add_argument("--mock-cpu", type=int, default=cpus[-1], help="core of the mock (%(default)s)")
     options = parser.parse_args()
     load_before = os.getloadavg()[0]
-    with running_mock(options.mock_cpu) as (url, mock), Generator() as generator:
-        bench = Bench(url, mock, options.generator_cpu, options.payload_bytes, options.seconds)
-        rows = [
-            open_loop_row("perfgate load", bench, lambda rate_rps: bench.ours(generator, rate_rps)),
-            *(rival_row(client, bench) for client in ("pyreqwest", "aiohttp")),
-            locust_row(bench),
-        ]
+    rows = []
+    for row in (ours_row, pyreqwest_row, aiohttp_row, locust_row):
+        # A fresh mock for each: one that broke down under a rival is still working off what that one sent.
+        with running_mock(options.mock_cpu) as (url, mock):
+            rows.append(row(Bench(url, mock, options.generator_cpu, options.payload_bytes, options.seconds)))
     print(f"{host()}; prompts of {options.payload_bytes:,} bytes, windows of {options.seconds:g} s; mock on one core,")
     print("generator on " + ("another." if options.mock_cpu != options.generator_cpu else "the same."), end=" ")
     print(f"Load average before {load_before:.2f}, after {os.getloadavg()[0]:.2f} (this run itself is up to 2).")
@@ -192,6 +202,19 @@ def words(window: Window) -> str:
     )
 
 
+def ours_row(bench: Bench) -> str:
+    with Generator() as generator:
+        return open_loop_row("perfgate load", bench, lambda rate_rps: bench.ours(generator, rate_rps))
+
+
+def pyreqwest_row(bench: Bench) -> str:
+    return rival_row("pyreqwest", bench)
+
+
+def aiohttp_row(bench: Bench) -> str:
+    return rival_row("aiohttp", bench)
+
+
 def rival_row(client: str, bench: Bench) -> str:
     version = importlib.metadata.version(client)
     return open_loop_row(f"{client} {version}", bench, lambda rate_rps: bench.rival(client, "--rate", str(rate_rps)))
@@ -199,6 +222,7 @@ def rival_row(client: str, bench: Bench) -> str:
 
 def sustained_or_last(bench: Bench, run: Callable[[float], dict[str, Any]], rate_rps: float) -> Window:
     for _ in range(ATTEMPTS):
+        bench.wait_until_quiet()
         used_before_s, received_before = cpu_s(bench.mock), bench.received()
         figures = run(rate_rps)
         received = bench.received() - received_before
