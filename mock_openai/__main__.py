@@ -9,6 +9,7 @@ SIGTERM or Ctrl-C. Exit code 4 when it can't start.
 import argparse
 import errno
 import gc
+import logging
 import socket
 import sys
 from typing import Final, NoReturn
@@ -26,6 +27,13 @@ BACKLOG: Final = 4096
 #: Longer than any run. The mock never closes an idle connection first: a request that crosses such a close on the wire
 #: is an error that the gateway under test has no part in.
 KEEP_ALIVE_S: Final = 86_400
+
+
+class _CutsAreNoFaults(logging.Filter):
+    """uvicorn complains of a reply that was not completed: of a stream that is cut, as it was told to."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.getMessage() != "ASGI callable returned without completing response."
 
 
 class _Server(uvicorn.Server):
@@ -65,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValidationError as error:
         _refuse(f"{'; '.join(broken_rules(error))}. `python -m mock_openai --help` shows the options.")
     listener = _listening(options.host, options.port)
+    logging.getLogger("uvicorn.error").addFilter(_CutsAreNoFaults())
     config = uvicorn.Config(
         MockOpenAI(default, options.announce_token),
         loop="uvloop",

@@ -1,6 +1,6 @@
 """Which request gets which reply, and when?
 
-Comes in: ASGI's scope, receive and send. Goes out: one whole reply a request, or none for a hang.
+Comes in: ASGI's scope, receive and send. Goes out: one reply a request, whole or as a stream, or none for a hang.
 Plain ASGI without a framework: the mock has to be cheaper than everything it is used to measure.
 """
 
@@ -87,18 +87,56 @@ class MockOpenAI:
         if isinstance(decision, Reply):
             reply = decision
         else:
-            model, ruling = decision
+            request, ruling = decision
             if ruling.leaves_mono_s is None:
                 counts.hung()
             if not await _client_stays_until(ruling.leaves_mono_s, receive):
                 counts.disconnected()
                 return
-            reply = self._ruled_reply(model, ruling, len(body))
+            if request.get("stream") and not ruling.is_error:
+                await self._stream(request, ruling, len(body), counts, receive, send)
+                return
+            reply = self._ruled_reply(request["model"], ruling, len(body))
         await _send(reply, send)
         counts.replied(reply.status)
 
-    def _decide(self, body: bytes, counts: Counts) -> Reply | tuple[str, Ruling]:
-        """Either the refusal of a wrong request, or its model and what happens to it."""
+    async def _stream(
+        self,
+        request: dict[str, Any],
+        ruling: Ruling,
+        prompt_bytes: int,
+        counts: Counts,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Send a reply chunk by chunk, each at its instant, to its end or to where it is to break off."""
+        behaviour = ruling.behaviour
+        options = request.get("stream_options")
+        reply = self._chat_replies.make_stream(
+            request["model"],
+            behaviour.reply_bytes,
+            behaviour.chunks_count,
+            prompt_bytes,
+            include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        )
+        await send({"type": "http.response.start", "status": 200, "headers": reply.headers})
+        for number, content in enumerate(reply.contents):
+            if number and not await _client_stays_until(ruling.chunk_leaves_mono_s(number), receive):
+                counts.disconnected()
+                return
+            events = reply.opening + content if number == 0 else content
+            is_last = number + 1 == len(reply.contents)
+            if number + 1 == behaviour.cut_after_chunks:
+                await send({"type": "http.response.body", "body": events, "more_body": True})
+                counts.cut()
+                return  # uvicorn closes the connection of a reply that was not completed
+            if is_last:
+                events += reply.ending
+            await send({"type": "http.response.body", "body": events, "more_body": not is_last})
+        counts.replied(200)
+
+    def _decide(self, body: bytes, counts: Counts) -> Reply | tuple[dict[str, Any], Ruling]:
+        """Either the refusal of a wrong request, or the request and what happens to it."""
         try:
             request = from_json(body, allow_inf_nan=False)
         except ValueError as error:
@@ -111,19 +149,12 @@ class MockOpenAI:
         counts.received_for(model)
         if self._recording.on:
             self._recording.add(request)
-        if request.get("stream"):
-            return error_reply(
-                400,
-                "This mock does not stream yet: leave out `stream` or set it to false.",
-                param="stream",
-                code="unsupported_value",
-            )
         arrived_mono_s = time.monotonic()
         try:
             active = self._behaviours.of(model, arrived_mono_s)
         except UnknownBehaviour as error:
             return error_reply(400, str(error), param="model", code="unknown_behaviour")
-        return model, active.rule(arrived_mono_s)
+        return request, active.rule(arrived_mono_s)
 
     def _ruled_reply(self, model: str, ruling: Ruling, prompt_bytes: int) -> Reply:
         error = ruling.behaviour.error

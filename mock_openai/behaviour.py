@@ -6,6 +6,7 @@ Counters and clocks are in_force.py's. Imports nothing of ours.
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -22,13 +23,21 @@ DEFAULT_RETRY_AFTER_S: Final = 1
 #: 1 MiB is more than models answer; replies are kept per model and size, so this bounds memory too.
 MAX_REPLY_BYTES: Final = 1_048_576
 DEFAULT_REPLY_BYTES: Final = 64
+MAX_CHUNKS: Final = 10_000
+MAX_EVERY_MS: Final = 60_000
+#: Content chunks of a stream whose behaviour says nothing of them.
+DEFAULT_CHUNKS: Final = 4
+
+#: 1 / golden ratio: its multiples, modulo 1, cover 0 to 1 more evenly than chance at any number of requests.
+_GOLDEN: Final = 0.618_033_988_749_894_8
 
 #: Rates are kept as whole millionths, so that counting is exact.
 _MILLION: Final = 1_000_000
 
 GRAMMAR: Final = (
-    "mock-PART or mock-PART+PART..., each part at most once: delay-<N>ms, stall-<N>ms-every-<S>s, "
-    "error-<429|500|503>-rate-<0..1> (then -retry-after-<N>s if wanted), reply-<N>b, hang (alone); "
+    "mock-PART or mock-PART+PART..., each part at most once: delay-<N>ms or delay-<p50>:<p90>:<p95>:<p99>ms, "
+    "stall-<N>ms-every-<S>s, error-<429|500|503>-rate-<0..1> (then -retry-after-<N>s if wanted), reply-<N>b, "
+    "chunks-<N>-every-<N>ms and cut-after-<N>-chunks (streams), hang (alone); "
     "for example mock-delay-20ms+reply-4096b"
 )
 
@@ -102,11 +111,65 @@ class ErrorRate:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class DelayShape:
+    """Delays whose percentiles are these, spread evenly over the requests and not by chance.
+
+    The fastest half waits `p50_ms`, the slowest hundredth `p99_ms`; in between the delay rises in straight lines from
+    percentile to percentile.
+
+    >>> shape = DelayShape(p50_ms=20, p90_ms=50, p95_ms=80, p99_ms=200)
+    >>> shape.at(0.3), round(shape.at(0.7), 6), shape.at(0.95), shape.at(0.999)
+    (20.0, 35.0, 80.0, 200.0)
+    """
+
+    p50_ms: Annotated[int, Field(ge=0, le=MAX_DELAY_MS)]
+    p90_ms: Annotated[int, Field(ge=0, le=MAX_DELAY_MS)]
+    p95_ms: Annotated[int, Field(ge=0, le=MAX_DELAY_MS)]
+    p99_ms: Annotated[int, Field(ge=0, le=MAX_DELAY_MS)]
+
+    def __post_init__(self) -> None:
+        """Refuse percentiles that fall."""
+        if not self.p50_ms <= self.p90_ms <= self.p95_ms <= self.p99_ms:
+            raise ValueError(f"{self.p50_ms}:{self.p90_ms}:{self.p95_ms}:{self.p99_ms} must not fall")
+
+    def at(self, share: float) -> float:
+        """The delay that this share of the requests does not exceed, in ms; `share` from 0 to 1."""
+        points = ((0.5, self.p50_ms), (0.9, self.p90_ms), (0.95, self.p95_ms), (0.99, self.p99_ms))
+        if share <= points[0][0]:
+            return float(self.p50_ms)
+        for (low, low_ms), (high, high_ms) in pairwise(points):
+            if share <= high:
+                return low_ms + (high_ms - low_ms) * (share - low) / (high - low)
+        return float(self.p99_ms)
+
+    def of_request(self, nth: int) -> float:
+        """The delay of the nth request, counted from 1, in ms."""
+        return self.at(nth * _GOLDEN % 1)
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Chunks:
+    """How a streamed reply is cut up.
+
+    Args:
+        count: chunks with content.
+        every_ms: from one to the next, on a fixed schedule from the first.
+    """
+
+    count: Annotated[int, Field(ge=1, le=MAX_CHUNKS)]
+    every_ms: Annotated[int, Field(ge=0, le=MAX_EVERY_MS)]
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Behaviour:
     """How the mock answers one request; without arguments it answers at once and in full.
 
     Args:
-        delay_ms: from the last byte of the request to the reply, errors included; never less, up to 1.5 ms more.
+        delay_ms: from the last byte of the request to the reply (of a stream: to its first chunk), errors included;
+            never less, up to 1.5 ms more.
+        delay_shape: delays by percentile instead of one delay for all.
+        chunks: of streams; None for a few chunks, without waits.
+        cut_after_chunks: a stream's connection is closed after so many chunks with content, without its end.
         stall: None for an endpoint that never stands still.
         error: None for one that never fails.
         hang: accepts the request and never answers; stands alone.
@@ -118,12 +181,26 @@ class Behaviour:
     error: ErrorRate | None = None
     hang: bool = False
     reply_bytes: Annotated[int, Field(ge=0, le=MAX_REPLY_BYTES)] = DEFAULT_REPLY_BYTES
+    delay_shape: DelayShape | None = None
+    chunks: Chunks | None = None
+    cut_after_chunks: Annotated[int, Field(ge=1, le=MAX_CHUNKS)] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a hang that also says how to answer."""
-        answer = (self.delay_ms, self.stall, self.error, self.reply_bytes)
-        if self.hang and answer != (0, None, None, DEFAULT_REPLY_BYTES):
-            raise ValueError("hang never answers, so it stands alone, without delay, stall, error or reply size")
+        """Refuse wishes that exclude each other."""
+        answer = (self.delay_ms, self.stall, self.error, self.reply_bytes, self.delay_shape, self.chunks)
+        if self.hang and (*answer, self.cut_after_chunks) != (0, None, None, DEFAULT_REPLY_BYTES, None, None, None):
+            raise ValueError("hang never answers, so it stands alone: no delay, stall, error, reply size or chunks")
+        if self.delay_shape is not None and self.delay_ms:
+            raise ValueError(f"delay_ms={self.delay_ms} and delay_shape are two delays: one of them")
+        if self.cut_after_chunks is not None and self.cut_after_chunks > self.chunks_count:
+            raise ValueError(
+                f"cut_after_chunks={self.cut_after_chunks} must not be more than the {self.chunks_count} chunks"
+            )
+
+    @property
+    def chunks_count(self) -> int:
+        """Chunks with content of a stream."""
+        return self.chunks.count if self.chunks is not None else DEFAULT_CHUNKS
 
 
 class UnknownBehaviour(ValueError):
@@ -139,8 +216,8 @@ def behaviour_of_name(name: str) -> Behaviour:
     Raises:
         UnknownBehaviour: the name does not follow the grammar, or a number is out of range.
 
-    >>> behaviour_of_name("mock-delay-20ms+reply-4096b")
-    Behaviour(delay_ms=20, stall=None, error=None, hang=False, reply_bytes=4096)
+    >>> behaviour_of_name("mock-delay-20ms+reply-4096b") == Behaviour(delay_ms=20, reply_bytes=4096)
+    True
     """
     fields: dict[str, Any] = {}
     try:
@@ -186,6 +263,11 @@ _DECIMAL: Final = r"[0-9]{1,9}(?:\.[0-9]{1,6})?"
 _PARTS: Final[tuple[tuple[str, re.Pattern[str], _Build], ...]] = (
     ("delay_ms", re.compile(f"delay-({_WHOLE})ms"), lambda match: int(match[1])),
     (
+        "delay_shape",
+        re.compile(f"delay-({_WHOLE}):({_WHOLE}):({_WHOLE}):({_WHOLE})ms"),
+        lambda match: DelayShape(*map(int, match.groups())),
+    ),
+    (
         "stall",
         re.compile(f"stall-({_WHOLE})ms-every-({_DECIMAL})s"),
         lambda match: Stall(stall_ms=int(match[1]), every_s=float(match[2])),
@@ -197,6 +279,12 @@ _PARTS: Final[tuple[tuple[str, re.Pattern[str], _Build], ...]] = (
     ),
     ("hang", re.compile("hang"), lambda _: True),
     ("reply_bytes", re.compile(f"reply-({_WHOLE})b"), lambda match: int(match[1])),
+    (
+        "chunks",
+        re.compile(f"chunks-({_WHOLE})-every-({_WHOLE})ms"),
+        lambda match: Chunks(count=int(match[1]), every_ms=int(match[2])),
+    ),
+    ("cut_after_chunks", re.compile(f"cut-after-({_WHOLE})-chunks"), lambda match: int(match[1])),
 )
 
 

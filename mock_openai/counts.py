@@ -24,7 +24,8 @@ class Counts:
     """Requests to everything but /health and /admin since the start or the last reset.
 
     Each request is received once its body has arrived, and then ends once: replied, or disconnected (its client left
-    before the reply was handed to the connection). So received = replied + disconnected + in service, always.
+    before the reply was handed to the connection), or cut (a stream that broke off, as it was told to). So received =
+    replied + disconnected + cut + in service, always.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class Counts:
         self._replied_by_status: dict[int, int] = {}
         self._hung = 0
         self._disconnected = 0
+        self._cut = 0
 
     def received(self, path: str) -> None:
         """A whole request has arrived."""
@@ -57,6 +59,10 @@ class Counts:
         """Its client left before the reply."""
         self._disconnected += 1
 
+    def cut(self) -> None:
+        """Its stream broke off, as it was told to."""
+        self._cut += 1
+
     def as_json(self) -> dict[str, Any]:
         """All figures, the form of `GET /admin/counts`."""
         received = sum(self._received_by_path.values())
@@ -69,7 +75,8 @@ class Counts:
             "replied_by_status": self._replied_by_status,
             "hung": self._hung,
             "disconnected": self._disconnected,
-            "in_service": received - replied - self._disconnected,
+            "cut": self._cut,
+            "in_service": received - replied - self._disconnected - self._cut,
         }
 
 

@@ -21,11 +21,27 @@ class Ruling:
         behaviour: the one that applied on arrival; later admin calls do not change it.
         leaves_mono_s: the reply leaves no earlier than this (CLOCK_MONOTONIC); None for a hang: never.
         is_error: the answer is the error of `behaviour.error`.
+        stalls_from_mono_s: where the clock of its stalls starts.
     """
 
     behaviour: Behaviour
     leaves_mono_s: float | None
     is_error: bool
+    stalls_from_mono_s: float = 0.0
+
+    def chunk_leaves_mono_s(self, number: int) -> float:
+        """When a stream's content chunk leaves, counted from 0; on a fixed schedule, but never during a stall.
+
+        Raises:
+            ValueError: nothing ever leaves.
+        """
+        if self.leaves_mono_s is None:
+            raise ValueError(f"chunk {number} of a hang never leaves")
+        every_s = self.behaviour.chunks.every_ms / 1000 if self.behaviour.chunks is not None else 0.0
+        due_mono_s = self.leaves_mono_s + number * every_s
+        if self.behaviour.stall is None:
+            return due_mono_s
+        return self.stalls_from_mono_s + self.behaviour.stall.leaves_s(due_mono_s - self.stalls_from_mono_s)
 
 
 class Active:
@@ -49,12 +65,14 @@ class Active:
         self._ruled += 1
         if behaviour.hang:
             return Ruling(behaviour, None, is_error=False)
-        leaves_mono_s = arrived_mono_s + behaviour.delay_ms / 1000
+        shape = behaviour.delay_shape
+        delay_ms = behaviour.delay_ms if shape is None else shape.of_request(self._ruled)
+        leaves_mono_s = arrived_mono_s + delay_ms / 1000
         if behaviour.stall is not None:
             clock_s = leaves_mono_s - self._started_mono_s
             leaves_mono_s = self._started_mono_s + behaviour.stall.leaves_s(clock_s)
         is_error = behaviour.error is not None and behaviour.error.hits(self._ruled)
-        return Ruling(behaviour, leaves_mono_s, is_error)
+        return Ruling(behaviour, leaves_mono_s, is_error, self._started_mono_s)
 
 
 class BehavioursInForce:

@@ -1,4 +1,4 @@
-"""What bytes does a client get: a chat completion, an error in OpenAI's format, or other JSON?
+"""What bytes does a client get: a chat completion, whole or as a stream, an error in OpenAI's format, or other JSON?
 
 Comes in: the asked-for model and sizes, or an error's words. Goes out: a `Reply`.
 Knows nothing of behaviours, sockets or clocks other than the `created` of replies.
@@ -10,9 +10,13 @@ import secrets
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final
 
 _JSON: Final = (b"content-type", b"application/json")
+_EVENTS: Final = (b"content-type", b"text/event-stream; charset=utf-8")
+_NO_CACHE: Final = (b"cache-control", b"no-cache")
+_EVENT_END: Final = b"\n\n"
 _ERROR_KINDS: Final = {429: "rate_limit_error"}
 _FILLER: Final = "The quick brown fox jumps over the lazy dog. "
 #: The usual rule of thumb for English text; nobody should compute a price from a mock.
@@ -32,6 +36,23 @@ class Reply:
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReply:
+    """One streamed reply, as server-sent events.
+
+    Args:
+        headers: as ASGI wants them.
+        opening: the event that names the role; leaves with the first content.
+        contents: an event for each content chunk.
+        ending: finish reason, usage if asked for, and [DONE]; leaves with the last content.
+    """
+
+    headers: list[tuple[bytes, bytes]]
+    opening: bytes
+    contents: tuple[bytes, ...]
+    ending: bytes
 
 
 class ChatReplies:
@@ -64,6 +85,40 @@ class ChatReplies:
             prompt_tokens + completion_tokens,
         )
         return Reply(200, [_JSON, _content_length(body)], body)
+
+    def make_stream(
+        self, model: str, reply_bytes: int, chunks: int, prompt_bytes: int, *, include_usage: bool
+    ) -> StreamReply:
+        """A completion as a stream.
+
+        Args:
+            model, reply_bytes, prompt_bytes: as of `make`.
+            chunks: how many chunks the content is spread over.
+            include_usage: whether its last event before [DONE] holds `usage` (`stream_options.include_usage`).
+        """
+        head = b'data: {"id":"%b%012x","object":"chat.completion.chunk","created":%d,"model":%b,%b' % (
+            self._id_prefix,
+            self._next(),
+            time.time(),
+            json.dumps(model).encode(),
+            b'"system_fingerprint":null,"usage":null,' if include_usage else b'"system_fingerprint":null,',
+        )
+        ending = head + _chunk({}, "stop")
+        if include_usage:
+            prompt_tokens, completion_tokens = -(-prompt_bytes // BYTES_PER_TOKEN), -(-reply_bytes // BYTES_PER_TOKEN)
+            usage = {
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": completion_tokens,
+                "total_tokens": prompt_tokens + completion_tokens,
+            }
+            before = head.replace(b'"usage":null,', b"")
+            ending += before + b'"choices":[],"usage":' + json.dumps(usage).encode() + b"}" + _EVENT_END
+        return StreamReply(
+            [_EVENTS, _NO_CACHE],
+            head + _chunk({"role": "assistant", "content": "", "refusal": None}, None),
+            tuple(head + tail for tail in _content_chunks(reply_bytes, chunks)),
+            ending + b"data: [DONE]" + _EVENT_END,
+        )
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:
@@ -98,10 +153,26 @@ def models_reply(models: list[str], created_s: int) -> Reply:
 
 
 @lru_cache(maxsize=64)
+def _content_chunks(reply_bytes: int, chunks: int) -> tuple[bytes, ...]:
+    """What follows the head of each content event; as equal shares of the content as whole bytes allow."""
+    content = _filler(reply_bytes)
+    edges = [reply_bytes * number // chunks for number in range(chunks + 1)]
+    return tuple(_chunk({"content": content[low:high]}, None) for low, high in pairwise(edges))
+
+
+def _chunk(delta: dict[str, Any], finish_reason: str | None) -> bytes:
+    choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}]
+    return b'"choices":' + json.dumps(choices).encode() + b"}" + _EVENT_END
+
+
+def _filler(length: int) -> str:
+    return (_FILLER * (length // len(_FILLER) + 1))[:length]
+
+
+@lru_cache(maxsize=64)
 def _fixed_parts(model: str, reply_bytes: int) -> tuple[bytes, bytes]:
     """What stands between id and `created`, and between `created` and usage; made once, since it may be long."""
-    content = (_FILLER * (reply_bytes // len(_FILLER) + 1))[:reply_bytes]
-    message = {"role": "assistant", "content": content, "refusal": None}
+    message = {"role": "assistant", "content": _filler(reply_bytes), "refusal": None}
     choices = [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}]
     after = f',"model":{json.dumps(model)},"choices":{json.dumps(choices)},"system_fingerprint":null,'
     return b'","object":"chat.completion","created":', after.encode()

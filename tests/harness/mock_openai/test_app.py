@@ -86,13 +86,6 @@ def test_a_body_that_cannot_be_answered_is_a_400_that_says_why(mock: RunningMock
     assert mock.counts()["replied_by_status"] == {"400": 1}
 
 
-def test_a_stream_is_refused_and_never_answered_as_a_whole(mock: RunningMock) -> None:
-    error = error_of(mock.chat("m", stream=True), 400)
-    assert error["message"] == "This mock does not stream yet: leave out `stream` or set it to false."
-    assert error["param"] == "stream"
-    assert mock.chat("m", stream=False).status_code == 200
-
-
 def test_a_name_with_a_typo_is_a_400_that_states_the_grammar(mock: RunningMock) -> None:
     error = error_of(mock.chat("mock-dealy-20ms"), 400)
     assert error["message"] == (
@@ -198,7 +191,16 @@ def test_an_admin_call_sets_the_default_or_one_model(mock: RunningMock) -> None:
     mock.client.put("/admin/behaviour", json={"model": "own", "behaviour": {"delay_ms": 1, "stall": stall}})
     assert len(mock.chat("any").json()["choices"][0]["message"]["content"]) == 7
     assert len(mock.chat("own").json()["choices"][0]["message"]["content"]) == 64
-    plain = {"delay_ms": 0, "stall": None, "error": None, "hang": False, "reply_bytes": 64}
+    plain = {
+        "delay_ms": 0,
+        "stall": None,
+        "error": None,
+        "hang": False,
+        "reply_bytes": 64,
+        "delay_shape": None,
+        "chunks": None,
+        "cut_after_chunks": None,
+    }
     assert mock.client.get("/admin/behaviour").json() == {
         "default": plain | {"reply_bytes": 7},
         "models": {"own": plain | {"delay_ms": 1, "stall": stall}},

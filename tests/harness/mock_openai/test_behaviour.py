@@ -21,6 +21,8 @@ from mock_openai.behaviour import (
     MAX_REPLY_BYTES,
     MAX_RETRY_AFTER_S,
     Behaviour,
+    Chunks,
+    DelayShape,
     ErrorRate,
     Stall,
     UnknownBehaviour,
@@ -71,6 +73,13 @@ def parts_of(behaviour: Behaviour) -> list[str]:
             "mock-error-503-rate-1-retry-after-7s",
             Behaviour(error=ErrorRate(status=503, rate=1, retry_after_s=7)),
         ),
+        ("mock-delay-20:50:80:200ms", Behaviour(delay_shape=DelayShape(20, 50, 80, 200))),
+        ("mock-chunks-20-every-10ms", Behaviour(chunks=Chunks(count=20, every_ms=10))),
+        ("mock-cut-after-2-chunks", Behaviour(cut_after_chunks=2)),
+        (
+            "mock-chunks-20-every-10ms+cut-after-20-chunks",
+            Behaviour(chunks=Chunks(count=20, every_ms=10), cut_after_chunks=20),
+        ),
         ("mock-hang", Behaviour(hang=True)),
         ("mock-reply-4096b", Behaviour(reply_bytes=4096)),
         ("mock-delay-20ms+reply-4096b", Behaviour(delay_ms=20, reply_bytes=4096)),
@@ -119,6 +128,12 @@ def test_every_behaviour_that_answers_has_a_name_and_the_order_of_parts_does_not
         ("mock-stall-1ms-every-3601s", "every_s: Input should be less than or equal to 3600, got 3601.0"),
         ("mock-stall-1000ms-every-1s", "stall_ms=1000 must be shorter than every_s=1"),
         ("mock-hang+delay-1ms", "hang never answers, so it stands alone"),
+        ("mock-hang+chunks-2-every-1ms", "hang never answers, so it stands alone"),
+        ("mock-hang+cut-after-1-chunks", "hang never answers, so it stands alone"),
+        ("mock-delay-20:50:49:200ms", "20:50:49:200 must not fall"),
+        ("mock-delay-5ms+delay-20:50:80:200ms", "delay_ms=5 and delay_shape are two delays: one of them"),
+        ("mock-chunks-0-every-10ms", "count: Input should be greater than or equal to 1, got 0"),
+        ("mock-cut-after-5-chunks", "cut_after_chunks=5 must not be more than the 4 chunks"),
     ],
 )
 def test_a_name_that_is_no_behaviour_is_refused_with_reason_and_grammar(name: str, reason: str) -> None:
@@ -195,3 +210,34 @@ def test_the_examples_in_docstrings_are_true(module: ModuleType) -> None:
     failed, attempted = doctest.testmod(module)
     assert attempted > 0
     assert failed == 0
+
+
+def literal_delay_ms(shape: DelayShape, share: float) -> Fraction:
+    """Twin of `DelayShape.at`: the four straight lines written out, exactly."""
+    u = Fraction(share)
+    p50, p90, p95, p99 = (Fraction(value) for value in (shape.p50_ms, shape.p90_ms, shape.p95_ms, shape.p99_ms))
+    if u <= Fraction(0.5):
+        return p50
+    if u <= Fraction(0.9):
+        return p50 + (p90 - p50) * (u - Fraction(0.5)) / (Fraction(0.9) - Fraction(0.5))
+    if u <= Fraction(0.95):
+        return p90 + (p95 - p90) * (u - Fraction(0.9)) / (Fraction(0.95) - Fraction(0.9))
+    if u <= Fraction(0.99):
+        return p95 + (p99 - p95) * (u - Fraction(0.95)) / (Fraction(0.99) - Fraction(0.95))
+    return p99
+
+
+@given(st.lists(st.integers(0, 1_000), min_size=4, max_size=4).map(sorted), st.floats(0, 1))
+def test_a_delay_between_two_percentiles_lies_on_the_line_between_them(percentiles: list[int], share: float) -> None:
+    shape = DelayShape(*percentiles)
+    assert shape.at(share) == pytest.approx(float(literal_delay_ms(shape, share)), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("requests", [1_000, 5_000])
+def test_a_run_of_requests_has_the_percentiles_it_was_told(requests: int) -> None:
+    shape = DelayShape(20, 50, 80, 200)
+    delays_ms = sorted(shape.of_request(nth) for nth in range(1, requests + 1))
+    for share, told_ms in [(0.5, 20), (0.9, 50), (0.95, 80), (0.99, 200)]:
+        rank = round(share * requests)
+        # Spread evenly, so that at most two requests in a thousand lie on the wrong side.
+        assert delays_ms[rank - 1 - requests // 500] <= told_ms <= delays_ms[min(rank + requests // 500, requests - 1)]

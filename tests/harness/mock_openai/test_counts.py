@@ -51,7 +51,7 @@ def test_every_uuid_is_an_id_in_both_forms(uuid: Any) -> None:
 
 def test_what_has_neither_been_replied_nor_lost_is_in_service() -> None:
     counts = Counts()
-    for path in ("/models", "/chat/completions", "/chat/completions", "/chat/completions"):
+    for path in ("/models", *["/chat/completions"] * 4):
         counts.received(path)
     counts.received_for("a")
     counts.received_for("a")
@@ -60,14 +60,16 @@ def test_what_has_neither_been_replied_nor_lost_is_in_service() -> None:
     counts.replied(429)
     counts.hung()
     counts.disconnected()
+    counts.cut()
     assert counts.as_json() == {
-        "received": 4,
-        "received_by_path": {"/models": 1, "/chat/completions": 3},
+        "received": 5,
+        "received_by_path": {"/models": 1, "/chat/completions": 4},
         "received_by_model": {"a": 2, "b": 1},
         "replied": 2,
         "replied_by_status": {200: 1, 429: 1},
         "hung": 1,
         "disconnected": 1,
+        "cut": 1,
         "in_service": 1,
     }
 
