@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
+from perfgate.calibrate import add_calibrate
 from perfgate.errors import BadInput, PerfgateError
 from perfgate.exit_codes import ExitCode
 from perfgate.load.command import add_load
 
 #: A further subcommand is a further function: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where
 #: run takes the options and returns an ExitCode.
-COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]] = (add_load,)
+COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]] = (add_load, add_calibrate)
 
 
 class _Parser(argparse.ArgumentParser):

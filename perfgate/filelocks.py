@@ -67,16 +67,26 @@ def _held(path: Path, what: str, kind: int, timeout_s: float | None, on_wait: Ca
     # same; said here since everything depends on it.)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if not _taken(descriptor, kind):
+        if not try_lock(descriptor, kind):
             if timeout_s != 0:
-                on_wait(f"waiting for another run{_holders(descriptor)}, which holds {what}")
+                pids = ", ".join(map(str, holder_pids(descriptor)))
+                on_wait(f"waiting for another run{f' (process {pids})' if pids else ''}, which holds {what}")
             _wait(descriptor, kind, what, timeout_s)
         yield
     finally:
         os.close(descriptor)
 
 
-def _taken(descriptor: int, kind: int) -> bool:
+def try_lock(descriptor: int, kind: int) -> bool:
+    """Take the lock of an open file if that can be done at once.
+
+    Args:
+        descriptor: the file; closing it gives the lock back.
+        kind: fcntl.LOCK_SH or fcntl.LOCK_EX.
+
+    Returns:
+        Whether it is held now.
+    """
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -89,20 +99,20 @@ def _wait(descriptor: int, kind: int, what: str, timeout_s: float | None) -> Non
         fcntl.flock(descriptor, kind)
         return
     deadline_mono_s = time.monotonic() + timeout_s
-    while not _taken(descriptor, kind):
+    while not try_lock(descriptor, kind):
         left_s = deadline_mono_s - time.monotonic()
         if left_s <= 0:
             raise LockBusy(what, timeout_s)
         time.sleep(min(POLL_S, left_s))
 
 
-def _holders(descriptor: int) -> str:
-    """Who holds it, as the kernel tells: " (process 4242)"; empty where it does not, as on network file systems."""
+def holder_pids(descriptor: int) -> tuple[int, ...]:
+    """Who holds a lock on an open file, as the kernel tells; empty where it does not, as on network file systems."""
     inode = f":{os.fstat(descriptor).st_ino}"
     try:
         # 12: FLOCK  ADVISORY  WRITE 4242 fe:00:1835041 0 EOF; a waiting process has "->" for its second field.
         rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     except OSError:
-        return ""
-    pids = [row[4] for row in rows if row[1] == "FLOCK" and row[5].endswith(inode) and int(row[4]) > 0]
-    return f" (process {', '.join(pids)})" if pids else ""
+        return ()
+    pids = {int(row[4]) for row in rows if row[1] == "FLOCK" and row[5].endswith(inode)}
+    return tuple(sorted(pid for pid in pids if pid > 0))

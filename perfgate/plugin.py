@@ -5,30 +5,49 @@ A test module that measures says so with `pytestmark = pytest.mark.scenario("ove
     stack   `stack.arms("direct", "gateway")`: what is compared
     rounds  `rounds.run(arms)`: measure, interleaved, until the scenario's limits are decided
     limits  `limits.check("overhead_p95_ms", measured)`: PASS, FAIL or INVALID
+
+Under xdist (`pytest -n auto`) all perf tests go to one worker, which measures and writes the record. The process that
+was started (the controller) checks options and thresholds before any test runs, begins the record and ends it, and
+shows what stands in it: the same lines, the same exit code as without -n. The worker sends its progress over a channel.
 """
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from perfgate.benchmarks import SingleRequests
 from perfgate.errors import BadInput, PerfgateError, StackFailed
 from perfgate.exit_codes import ExitCode
 from perfgate.experiment.arms import Arm
 from perfgate.experiment.bench import ProcessBench
 from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import Progress, run_rounds
+from perfgate.experiment.single_requests import Caller
+from perfgate.lease import Lease
+from perfgate.load.job import Target
+from perfgate.measure.host_speed import measured_speed
+from perfgate.record import JudgementRecord
 from perfgate.report import junit, terminal
-from perfgate.run import Run
+from perfgate.run import Asked, Run, options_given, run_name
 from perfgate.settings import OPTIONS, settings_of
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.verdict import Judgement, Verdict, explain
+from perfgate.xdist_groups import GroupScheduling, groups_of
 
+#: The xdist group of all tests that measure: they share a worker, and so a stack and a record.
+GROUP: Final = "perfgate"
+
+NAME: Final = pytest.StashKey[str]()
+GROUPS: Final = pytest.StashKey[dict[str, str]]()
+ASKED: Final = pytest.StashKey[Asked]()
 RUN: Final = pytest.StashKey[Run]()
 SHOWN: Final = pytest.StashKey["_Shown"]()
+ERRORS: Final = pytest.StashKey[dict[int, tuple[BaseException, str]]]()
 
 
 class JudgedFail(AssertionError):
@@ -72,9 +91,72 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start counting."""
+    """Start counting, and name the run."""
     config.stash[SHOWN] = _Shown()
+    config.stash[ERRORS] = {}
     config.pluginmanager.register(config.stash[SHOWN], "perfgate-shown")
+    started_by = _workerinput(config)
+    if started_by is not None:
+        config.stash[NAME] = str(started_by["perfgate_name"])
+    else:
+        config.stash[NAME] = run_name()
+        config.stash[GROUPS] = {}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """In the controller: tell a worker which run it is part of, and listen to what it has to say."""
+    config, show = node.config, ProgressLine(node.config)
+    node.workerinput["perfgate_name"] = config.stash[NAME]
+    node.workerinput["perfgate_channel"] = channel = node.gateway.newchannel()
+
+    def hear(message: tuple[str, Any]) -> None:
+        kind, content = message
+        if kind == "groups":
+            config.stash[GROUPS].update(content)
+        else:
+            show.say(content)
+
+    channel.setcallback(hear)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """In the controller: keep groups together, for `-n` alone too.
+
+    Without `--dist loadgroup` in pytest.ini, which pytest-benchmark takes for xdist being active and stops measuring.
+    """
+    if config.getoption("dist") in ("load", "loadgroup"):
+        return GroupScheduling(config, log, config.stash[GROUPS])
+    return None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """In the controller: check and begin once it is known that something will be measured, before any test runs."""
+    config = node.config
+    if RUN in config.stash or GROUP not in config.stash[GROUPS].values():
+        return
+    if config.option.dist not in ("load", "loadgroup"):
+        raise pytest.UsageError(
+            f"--dist={config.option.dist} spreads the perf tests over several workers, which would disturb each other: "
+            "leave it out"
+        )
+    _begin(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """In a worker: tell which tests belong together, before xdist tells that it has collected."""
+    started_by = _workerinput(session.config)
+    if started_by is not None:
+        started_by["perfgate_channel"].send(("groups", groups_of(session.items)))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Put whatever measures into one xdist group."""
+    if _workerinput(item.config) is not None and _scenario(item) is not None:
+        item.add_marker(pytest.mark.xdist_group(GROUP))
 
 
 @pytest.hookimpl(trylast=True)
@@ -83,18 +165,35 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     scenario_of = {item: _scenario(item) for item in items}
     if not any(scenario_of.values()):
         return
-    if hasattr(config, "workerinput"):
-        raise pytest.UsageError("measurements would disturb each other: run the perf tests without -n")
-    try:
-        settings = settings_of(config.getoption, os.environ)
-        run = Run.prepared(settings, ["pytest", *map(str, config.invocation_params.args)])
-    except BadInput as error:
-        raise pytest.UsageError(str(error)) from error
-    config.stash[RUN] = run
-    others = [item for item in items if scenario_of[item] and scenario_of[item] not in run.scenarios]
+    if _workerinput(config) is None:
+        _begin(config)
+    else:
+        try:
+            config.stash[ASKED] = _asked(config)
+        except BadInput:
+            return  # the controller finds the same, says it, and ends the run before any test
+    declared = config.stash[ASKED].scenarios
+    others = [item for item in items if scenario_of[item] and scenario_of[item] not in declared]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+
+
+def _asked(config: pytest.Config) -> Asked:
+    settings = settings_of(config.getoption, os.environ)
+    return Asked.checked(settings, options_given(config.getoption, os.environ))
+
+
+def _begin(config: pytest.Config) -> None:
+    try:
+        config.stash[ASKED] = asked = _asked(config)
+        if not config.option.collectonly:
+            command = ["pytest", *map(str, config.invocation_params.args)]
+            config.stash[RUN] = Run.begun(asked, config.stash[NAME], command)
+    except BadInput as error:
+        raise pytest.UsageError(str(error)) from error
+    except StackFailed as error:
+        pytest.exit(str(error), returncode=int(error.exit_code))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -107,12 +206,22 @@ def pytest_runtest_makereport(
         return report
     error = call.excinfo.value
     if isinstance(error, JudgedFail | JudgedInvalid | PerfgateError):
-        report.longrepr = str(error)
+        report.longrepr = _told_once(item, error)
     if isinstance(error, JudgedInvalid):
         report.perfgate_invalid = True  # type: ignore[attr-defined]
     if isinstance(error, PerfgateError):
         report.perfgate_code = int(error.exit_code)  # type: ignore[attr-defined]
     return report
+
+
+def _told_once(item: pytest.Item, error: BaseException) -> str:
+    """The message; for a fixture's error, which pytest raises again in every test that needs the fixture, its head."""
+    text = str(error)
+    _, first = item.config.stash[ERRORS].setdefault(id(error), (error, item.nodeid))
+    if first == item.nodeid:
+        return text
+    head = text.partition("\n")[0]
+    return f"{head}\n  as before   the whole message stands at {first}"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -123,64 +232,143 @@ def pytest_report_teststatus(report: pytest.TestReport | pytest.CollectReport) -
     return None
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """End with perfgate's exit code where something was measured, and close the record."""
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End with perfgate's exit code where something was measured, and close the record.
+
+    Last, when fixtures and workers are gone and the JUnit file is written; the summary is printed after it.
+    """
     config = session.config
     run = config.stash.get(RUN, None)
-    if run is not None and not config.option.collectonly:
-        codes = list(config.stash[SHOWN].codes)
-        if session.exitstatus in (ExitCode.INTERRUPTED, ExitCode.INTERNAL, ExitCode.BAD_INPUT):
-            codes.append(ExitCode(int(session.exitstatus)))
+    if run is None or _workerinput(config) is not None:
+        return
+    codes = list(config.stash[SHOWN].codes)
+    if session.exitstatus in (ExitCode.INTERRUPTED, ExitCode.INTERNAL, ExitCode.BAD_INPUT):
+        codes.append(ExitCode(int(session.exitstatus)))
+    try:
+        run.reread()  # under xdist, a worker has written it
         code = run.exit_code(codes)
-        try:
-            run.finish(code)
-        except StackFailed as error:
-            run.notes.append(str(error))
-            code = run.exit_code([*codes, ExitCode.STACK_FAILED])
-        session.exitstatus = int(code)
-    yield
+        run.finish(code)
+    except PerfgateError as error:
+        run.note(str(error))
+        code = run.exit_code([*codes, ExitCode.STACK_FAILED])
+    session.exitstatus = int(code)
     xml = getattr(config.option, "xmlpath", None)
-    if run is not None and xml and Path(xml).exists():
+    if xml and Path(xml).exists():
         junit.mark_invalid(Path(xml))
 
 
-def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print what could not be judged, the table, and one line that says it all."""
     run = config.stash.get(RUN, None)
-    if run is None or config.option.collectonly:
+    if run is None or _workerinput(config) is not None:
         return
-    show = terminalreporter
+    show, record = terminalreporter, run.record
     for text in config.stash[SHOWN].invalid:
         show.write_sep("_", "INVALID", yellow=True)
         show.write_line(text)
     show.write_sep("=", "perfgate")
-    if run.judgements:
-        show.write_line(terminal.table(run.judgements, show._tw.fullwidth, colour=show.hasmarkup))
-    for line in terminal.cross_checks(run.measurements):
+    if record.judgements:
+        show.write_line(terminal.table(record.judgements, show._tw.fullwidth, colour=show.hasmarkup))
+    for line in terminal.cross_checks(record.measurements):
         show.write_line(f"cross-check  {line}")
-    for note in run.notes:
+    for note in record.notes:
         show.write_line(f"note         {note}")
-    for sentence in run.incomplete():
+    for sentence in record.without_verdict():
         show.write_line(f"INCOMPLETE   {sentence}", red=True)
     show.write_line(f"record       {run.file.path}")
-    show.write_line(terminal.closing_line(run, ExitCode(int(show._session.exitstatus))), bold=True)
+    show.write_line(terminal.closing_line(record, ExitCode(int(show._session.exitstatus))), bold=True)
+
+
+class ProgressLine:
+    """Says what takes long, although pytest captures output: one line that is rewritten on a terminal, lines elsewhere.
+
+    Args:
+        config: of the session. That of an xdist worker has no terminal; it sends its lines to the controller.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        started_by = _workerinput(config)
+        self._channel = started_by["perfgate_channel"] if started_by is not None else None
+        self._reporter = config.pluginmanager.getplugin("terminalreporter")
+        self._capture = config.pluginmanager.getplugin("capturemanager")
+        self._is_alone = config.getoption("dist", "no") == "no"
+
+    def progress(self, scenario: str, progress: Progress) -> None:
+        """Say where a measurement stands."""
+        left = f", about {progress.left_s:.0f} s left" if progress.left_s else ""
+        self.say(f"{scenario}: window {progress.done + 1} of {progress.planned}: {progress.text}{left}")
+
+    def say(self, text: str) -> None:
+        """Show a line."""
+        if self._channel is not None:
+            self._channel.send(("line", text))
+            return
+        if self._reporter is None or self._capture is None:
+            return
+        with self._capture.global_and_fixture_disabled():
+            if self._reporter.isatty and self._is_alone:
+                self._reporter.rewrite(text, erase=True)
+            else:
+                self._reporter.write_line(text)
+            self._reporter.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The run's turns on this host, which it shares with other runs and with the harness' own tests.
+
+    Args:
+        run: whose record says when it had the lease.
+        lease: of the host.
+        show: where it says that it waits.
+    """
+
+    run: Run
+    lease: Lease
+    show: ProgressLine
+
+    @contextmanager
+    def alone(self, scenario: str) -> Iterator[None]:
+        """For a scenario's whole measurement: nothing else of ours runs on the host."""
+        with self.alone_for(f"measuring {scenario}", scenario):
+            yield
+
+    @contextmanager
+    def alone_for(self, what: str, scenario: str | None) -> Iterator[None]:
+        """For a measurement that may belong to no scenario: nothing else of ours runs on the host."""
+        with self.lease.exclusive(what, self.show.say) as tenure, self.run.leased(tenure, scenario):
+            yield
+
+    @contextmanager
+    def beside_others(self, what: str) -> Iterator[None]:
+        """For anything else that keeps a core busy: not while somebody measures."""
+        with self.lease.shared(what, self.show.say):
+            yield
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What can be compared in this session; processes are started by `rounds`."""
+    """What can be compared in this session; gateways are started by `rounds`."""
 
     run: Run
     bench: ProcessBench
 
-    def arms(self, *names: str) -> tuple[Arm, ...]:
+    def arms(self, *names: str, model: str | None = None) -> tuple[Arm, ...]:
         """The arms by name: `direct` (no gateway), `gateway` (the one that --litellm names).
+
+        Args:
+            names: of the arms.
+            model: asked for by all of them; None is what --model and --gateway-config say.
 
         Raises:
             ValueError: an arm of another name.
         """
-        known = {"direct": Arm("direct", None), "gateway": Arm("gateway", self.run.settings.gateway)}
+        settings = self.run.settings
+        known = {
+            "direct": Arm("direct", None, model or settings.direct_model),
+            "gateway": Arm("gateway", settings.gateway, model or settings.model),
+        }
         for name in names:
             if name not in known:
                 raise ValueError(f"arm {name!r}: must be one of {', '.join(known)}")
@@ -190,8 +378,9 @@ class Stack:
 class Limits:
     """The limits of the module's scenario."""
 
-    def __init__(self, run: Run, scenario: str) -> None:
-        self._run = run
+    def __init__(self, turns: Turns, scenario: str) -> None:
+        self._turns = turns
+        self._run = turns.run
         self._scenario = scenario
 
     def decided(self, measurement: Measurement) -> bool:
@@ -200,7 +389,20 @@ class Limits:
 
     def check(self, metric: str, measurement: Measurement) -> Judgement:
         """Judge a metric; a FAIL or INVALID ends the test with its whole message."""
-        judgement = self._run.judged(measurement, metric)
+        with self._turns.beside_others(f"judging {self._scenario}"):
+            judgement = self._run.judged(measurement, metric)
+        return self._concluded(judgement)
+
+    def not_measured(self, metric: str, why: str) -> Judgement:
+        """Say INVALID of a metric for which nothing was sent.
+
+        Args:
+            metric: one that the scenario has a limit on.
+            why: and what to do, in words.
+        """
+        return self._concluded(self._run.not_measured(self._scenario, metric, why))
+
+    def _concluded(self, judgement: Judgement) -> Judgement:
         self._run.keep_judgement(judgement)
         text = "\n".join(explain(judgement, self._run.surroundings(self._scenario)))
         if judgement.verdict is Verdict.FAIL:
@@ -213,11 +415,11 @@ class Limits:
 class Rounds:
     """Measures the module's scenario."""
 
-    def __init__(self, stack: Stack, scenario: str, limits: Limits, show: "_ProgressLine") -> None:
+    def __init__(self, stack: Stack, scenario: str, limits: Limits, turns: Turns) -> None:
         self._stack = stack
         self._scenario = scenario
         self._limits = limits
-        self._show = show
+        self._turns = turns
 
     def run(self, arms: Sequence[Arm], *, direct_window_s: float | None = None) -> Measurement:
         """Measure with the load and the rounds that thresholds.yaml gives the scenario.
@@ -229,78 +431,125 @@ class Rounds:
         """
         run, scenario = self._stack.run, self._scenario
         load = run.thresholds.scenarios[scenario].load
-        schedule = load.open_loop
-        measurement = run_rounds(
-            self._stack.bench,
-            scenario,
-            arms,
-            schedule,
-            run.plan(scenario),
-            seed=run.settings.seed,
-            until=self._limits.decided,
-            time_left_s=lambda: run.time_left_s(scenario),
-            payload_bytes=load.payload_bytes,
-            direct_schedule=replace(schedule, window_s=direct_window_s) if direct_window_s else None,
-            on_progress=lambda progress: self._show(scenario, progress),
-            on_window=run.keep_measurement,
-        )
-        run.keep_measurement(measurement)
+        with self._turns.alone(scenario):
+            measurement = run_rounds(
+                self._stack.bench,
+                scenario,
+                arms,
+                load.schedule,
+                run.plan(scenario),
+                seed=run.settings.seed,
+                until=self._limits.decided,
+                time_left_s=lambda: run.time_left_s(scenario),
+                payload_bytes=load.payload_bytes,
+                direct_schedule=replace(load.schedule, window_s=direct_window_s) if direct_window_s else None,
+                stream=load.stream,
+                on_progress=lambda progress: self._turns.show.progress(scenario, progress),
+                on_window=run.keep_measurement,
+            )
+            run.keep_measurement(measurement)
         return measurement
 
 
 @pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+def _perfgate_turns(request: pytest.FixtureRequest) -> Turns:
+    """The session's run, gone on with when this is the worker that measures."""
+    config = request.config
+    if RUN not in config.stash:
+        asked = config.stash.get(ASKED, None) or _asked(config)
+        config.stash[RUN] = Run.joined(asked, config.stash[NAME])
+    return Turns(config.stash[RUN], Lease.of_user(os.environ), ProgressLine(config))
+
+
+@pytest.fixture(scope="session")
+def stack(_perfgate_turns: Turns) -> Iterator[Stack]:
     """Supervisor, mock endpoint and generator; gateways on demand."""
-    run = request.config.stash[RUN]
-    cache = EnvironmentCache.of_user(os.environ)
-    with ProcessBench(cache, on_service=run.keep_service) as bench:
+    turns, run, settings = _perfgate_turns, _perfgate_turns.run, _perfgate_turns.run.settings
+    bench = ProcessBench(
+        EnvironmentCache.of_user(os.environ),
+        on_service=run.keep_service,
+        kept_logs_dir=run.kept_logs_dir,
+        say=turns.show.say,
+        mock_url=settings.mock_url,
+        model=settings.model,
+    )
+    # Started while nobody measures, then idle until it is this run's turn. Stopping takes nobody's core.
+    with ExitStack() as until_closed:
+        with turns.beside_others("starting the mock endpoint and the generator"):
+            until_closed.enter_context(bench)
+        if run.thresholds.hosts:
+            with turns.alone_for("measuring the host's speed", scenario=None):
+                run.keep_host_speed(measured_speed(bench.cores.gateway))
         yield Stack(run, bench)
 
 
 @pytest.fixture(scope="module")
-def limits(request: pytest.FixtureRequest) -> Limits:
+def limits(request: pytest.FixtureRequest, _perfgate_turns: Turns) -> Limits:
     """The limits of the scenario that the module names."""
-    return Limits(request.config.stash[RUN], _named(request.node))
+    return Limits(_perfgate_turns, _named(request.node))
 
 
 @pytest.fixture(scope="module")
-def rounds(request: pytest.FixtureRequest, stack: Stack, limits: Limits) -> Rounds:
+def rounds(request: pytest.FixtureRequest, stack: Stack, limits: Limits, _perfgate_turns: Turns) -> Rounds:
     """Interleaved rounds of the scenario that the module names."""
-    return Rounds(stack, _named(request.node), limits, _ProgressLine(request.config))
+    return Rounds(stack, _named(request.node), limits, _perfgate_turns)
+
+
+@pytest.fixture(scope="module")
+def single_requests(
+    request: pytest.FixtureRequest, stack: Stack, limits: Limits, _perfgate_turns: Turns
+) -> Iterator[SingleRequests]:
+    """One gateway, and requests sent one at a time for pytest-benchmark to time, of the scenario the module names."""
+    scenario, run = _named(request.node), _perfgate_turns.run
+    asked = run.thresholds.scenarios[scenario]
+    if asked.load.requests is None:
+        raise BadInput(
+            f"{run.thresholds.path}: scenarios.{scenario}.load has no requests: the fixture single_requests sends them "
+            "one at a time, so many a round"
+        )
+    with _perfgate_turns.alone(scenario), ExitStack() as until_closed:
+        _perfgate_turns.show.say(f"{scenario}: starting {run.settings.gateway}")
+        direct, through = stack.arms("direct", "gateway")
+        (gateway,) = stack.bench.start_gateways([run.settings.gateway], until_closed)
+        callers = [
+            until_closed.enter_context(Caller(target, asked.load.payload_bytes))
+            for target in (
+                Target(stack.bench.direct_url, direct.model),
+                Target(gateway.chat_urls[0], through.model, gateway.api_key),
+            )
+        ]
+        single = SingleRequests(
+            scenario,
+            (direct, through),
+            callers[0],
+            callers[1],
+            requests_per_round=asked.load.requests,
+            rounds=asked.rounds.generations * asked.rounds.per_generation,
+            on_measured=run.keep_measurement,
+        )
+        yield single
 
 
 @pytest.fixture(autouse=True)
 def _perfgate_verdict_property(request: pytest.FixtureRequest) -> Iterator[None]:
     """Note the verdict among the test's properties, for JUnit."""
-    run = request.config.stash.get(RUN, None)
-    before = len(run.judgements) if run is not None else 0
+    if _scenario(request.node) is None:
+        yield
+        return
+    before = _judgements(request.config)
     yield
-    if run is not None:
-        for judgement in run.judgements[before:]:
-            request.node.user_properties.append((junit.VERDICT_PROPERTY, judgement.verdict.value))
+    for judgement in _judgements(request.config)[len(before) :]:
+        request.node.user_properties.append((junit.VERDICT_PROPERTY, judgement.verdict))
 
 
-class _ProgressLine:
-    """One line that is rewritten on a terminal; a line a round elsewhere."""
+def _judgements(config: pytest.Config) -> Sequence[JudgementRecord]:
+    run = config.stash.get(RUN, None)
+    return run.record.judgements if run is not None else []
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._reporter = config.pluginmanager.getplugin("terminalreporter")
-        self._capture = config.pluginmanager.getplugin("capturemanager")
 
-    def __call__(self, scenario: str, progress: Progress) -> None:
-        left = f", about {progress.left_s:.0f} s left" if progress.left_s else ""
-        self.say(f"{scenario}: window {progress.done + 1} of {progress.planned}: {progress.text}{left}")
-
-    def say(self, text: str) -> None:
-        """Show a line although pytest captures output."""
-        if self._reporter is None or self._capture is None:
-            return
-        with self._capture.global_and_fixture_disabled():
-            if self._reporter.isatty:
-                self._reporter.rewrite(text, erase=True)
-            else:
-                self._reporter.write_line(text)
-            self._reporter.flush()
+def _workerinput(config: pytest.Config) -> Mapping[str, Any] | None:
+    """What the controller told this process; None when it is no worker of xdist's."""
+    return getattr(config, "workerinput", None)
 
 
 def _scenario(item: pytest.Item) -> str | None:

@@ -2,6 +2,9 @@
 
 Comes in: facts, windows and judgements as they come to be. Goes out: one JSON file, complete after every window.
 Histograms are stored as HdrHistogram's own text, so that every percentile can be computed again from the record.
+
+The record is also how the processes of one run know of each other: under xdist a worker measures and writes, and the
+process that started it reads what there is to say at the end. So everything that is shown then stands in it.
 """
 
 import json
@@ -14,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from perfgate.atomic_file import write_atomically
 from perfgate.errors import BadInput, StackFailed
 
-SCHEMA_VERSION: Final = 1
+#: 2: leases, declared limits and the gateway in words, streams, closed loops. Records of version 1 are not read.
+SCHEMA_VERSION: Final = 2
 
 
 class _Strict(BaseModel):
@@ -50,6 +54,12 @@ class LoadRecord(_Strict):
     generator_cpu_s: float
     in_flight_max: int
     in_flight_cap: int
+    sent_by_target: list[int]
+    first_token: str
+    first_token_service: str
+    chunk_gap: str
+    chunks: int
+    streams_done: int
 
 
 class GatewayUseRecord(_Strict):
@@ -74,8 +84,8 @@ class WindowRecord(_Strict):
     gateway: GatewayUseRecord | None
 
 
-class ScheduleRecord(_Strict):
-    """The load of the gateway's windows."""
+class OpenLoopRecord(_Strict):
+    """The load of the gateway's windows: requests at a rate of their own."""
 
     offered_rps: float
     warm_up_s: float
@@ -84,12 +94,26 @@ class ScheduleRecord(_Strict):
     arrivals: Literal["constant", "poisson"]
 
 
-class GatewayRecord(_Strict):
-    """A gateway as it was asked for."""
+class ClosedLoopRecord(_Strict):
+    """The load of the gateway's windows: users who wait for each reply."""
 
-    release: str
+    users: int
+    warm_up_s: float
+    window_s: float
+    tail_s: float
+    think_time_s: float
+
+
+class GatewayRecord(_Strict):
+    """A gateway as it was asked for; `words` is how it stands in a table, `source` what to type for --litellm."""
+
+    words: str
+    source: str
     deps: Literal["of-its-time", "today"]
     workers: int
+    instances: int
+    config_path: str | None
+    with_packages: list[str]
     faults: bool
 
 
@@ -106,7 +130,7 @@ class MeasurementRecord(_Strict):
 
     scenario: str
     arms: list[ArmRecord]
-    schedule: ScheduleRecord
+    schedule: OpenLoopRecord | ClosedLoopRecord | None
     mock_delay_ms: float
     looks: int
     rounds_planned_max: int
@@ -122,6 +146,7 @@ class LimitRecord(_Strict):
     why: str
     path: str
     line: int
+    basis: str
 
 
 class EstimateRecord(_Strict):
@@ -157,10 +182,49 @@ class ServiceRecord(_Strict):
     facts: dict[str, Any]
 
 
-class Record(_Strict):
-    """A whole run."""
+class HostSpeedRecord(_Strict):
+    """What a fixed piece of work took on this host before the first window."""
 
-    schema_version: Literal[1] = 1
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+    pieces: int
+    work_version: int
+
+
+class LeaseRecord(_Strict):
+    """When this run had the lease of the host; perfgate/lease.py. Every window lies within an exclusive one.
+
+    The instants lie within the lease: it was taken just before `acquired`, given back just after `released` (None while
+    it is held, or when the process was killed).
+    """
+
+    scenario: str | None
+    what: str
+    kind: Literal["exclusive", "shared"]
+    waited_s: float
+    acquired_mono_s: float
+    acquired_utc: str
+    released_mono_s: float | None = None
+    released_utc: str | None = None
+
+    def covers(self, window: WindowRecord) -> bool:
+        """Whether nothing else of ours ran on the host from the window's opening to the end of its drain."""
+        ended_mono_s = window.load.drained_mono_s
+        return (
+            self.kind == "exclusive"
+            and self.acquired_mono_s <= window.load.window_opened_mono_s
+            and (self.released_mono_s is None or ended_mono_s <= self.released_mono_s)
+        )
+
+
+class Record(_Strict):
+    """A whole run.
+
+    `limits` are the metrics that each declared scenario has limits on, `incomplete` what of them has no verdict yet.
+    """
+
+    schema_version: Literal[2] = 2
     perfgate_version: str
     started_utc: str
     finished_utc: str | None = None
@@ -168,19 +232,50 @@ class Record(_Strict):
     seed: int
     profile: str
     scenarios: list[str]
+    limits: dict[str, list[str]]
+    gateway: str
     on_invalid: Literal["warn", "fail"]
     thresholds_path: str
     thresholds_sha256: str
     host: dict[str, Any]
     host_class: str | None
+    host_speed: HostSpeedRecord | None = None
     backend: Literal["processes"] = "processes"
     affinity: dict[str, Any]
+    leases: list[LeaseRecord] = Field(default_factory=list)
     services: list[ServiceRecord] = Field(default_factory=list)
     measurements: list[MeasurementRecord] = Field(default_factory=list)
     judgements: list[JudgementRecord] = Field(default_factory=list)
     incomplete: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     exit_code: Annotated[int | None, Field(ge=0)] = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was measured or judged, or was about to be."""
+        return bool(self.leases or self.measurements or self.judgements)
+
+    @property
+    def unleased_windows(self) -> list[WindowRecord]:
+        """Windows that something else of ours may have disturbed: none, or the harness has a bug."""
+        return [
+            window
+            for measurement in self.measurements
+            for window in measurement.windows
+            if not any(lease.covers(window) for lease in self.leases)
+        ]
+
+    def without_verdict(self) -> list[str]:
+        """What was declared but is not judged yet, one sentence each."""
+        sentences = []
+        for scenario, metrics in self.limits.items():
+            judged = {judgement.metric for judgement in self.judgements if judgement.scenario == scenario}
+            missing = [metric for metric in metrics if metric not in judged]
+            if len(missing) == len(metrics):
+                sentences.append(f"{scenario} did not run")
+            elif missing:
+                sentences.append(f"{scenario} has no verdict on {', '.join(missing)}")
+        return sentences
 
 
 class RecordFile:

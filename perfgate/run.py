@@ -2,85 +2,111 @@
 
 Comes in: settings. Goes out: judgements, an exit code, and a record that is complete after every window.
 Stands between the pytest plugin (which shows things) and the rooms (which do them); knows nothing of pytest.
+
+    Asked --begun--> Run            the process that was started: writes the first record, finishes it at the end
+    Asked --joined-> Run            under xdist, the worker that measures: goes on with that record
 """
 
-import hashlib
 import os
+import shlex
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Self
 
-from perfgate import __version__, verdict
-from perfgate.errors import BadInput
+from perfgate import __version__, record, verdict
+from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode, worst
 from perfgate.experiment import health
-from perfgate.experiment.arms import Arm
+from perfgate.experiment.arms import Arm, GatewaySpec
 from perfgate.experiment.measurement import Measurement, Window
 from perfgate.experiment.metrics import METRICS
 from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
+from perfgate.host_limits import HostStanding, standing
+from perfgate.lease import Tenure
 from perfgate.load import wire
+from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
 from perfgate.measure.host import HostFingerprint, environment_warnings, fingerprint
+from perfgate.measure.host_speed import HostSpeed
 from perfgate.record import (
     ArmRecord,
+    ClosedLoopRecord,
     EstimateRecord,
     GatewayRecord,
     GatewayUseRecord,
+    HostSpeedRecord,
     JudgementRecord,
+    LeaseRecord,
     LimitRecord,
     LoadRecord,
     MeasurementRecord,
+    OpenLoopRecord,
     Record,
     RecordFile,
-    ScheduleRecord,
     ServiceRecord,
     WindowRecord,
 )
-from perfgate.settings import Settings
+from perfgate.settings import OPTIONS, Settings
 from perfgate.stack.affinity import plan_cores
+from perfgate.stack.inspection import ServiceFacts, differences_in_words
+from perfgate.stack.sources import RunningUrl
 from perfgate.thresholds import Limit, Profile, Scenario, Thresholds, host_class, load_thresholds
-from perfgate.verdict import Judgement, Surroundings, Verdict
+from perfgate.verdict import Judgement, Surroundings
 
 #: Seconds that starting a scenario's gateways and settling them takes, to plan with; measured 8 to 15 on two cores.
 START_ESTIMATE_S: Final = 15.0
+#: Seconds of a request that is sent alone, directly or through a gateway, to plan with; measured 2 to 12 ms.
+SINGLE_REQUEST_ESTIMATE_S: Final = 0.02
 
 
-@dataclass(slots=True)
-class Run:
-    """One run, from its settings to its exit code. Make it with `Run.prepared`.
+def run_name() -> str:
+    """A name for a run that no other on this host has: when, and which process."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
 
-    Attributes:
-        settings, thresholds, profile: as asked for.
+
+def options_given(option_text: Callable[[str], str | None], environment: Mapping[str, str]) -> dict[str, str]:
+    """The options that were given on the command line or by a variable and are not the default, as texts by name.
+
+    Arguments are those of `settings_of`.
+    """
+    given = {}
+    for option in OPTIONS:
+        text = option_text(option.destination)
+        text = environment.get(option.variable) if text is None else text
+        if text is not None and text != option.default:
+            given[option.name] = text
+    return given
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for, and can be done: nothing has been started or written yet.
+
+    Args:
+        settings: as resolved.
+        options: what of them to type again, see `options_given`.
+        thresholds, profile: of the file and the name in the settings.
         scenarios: the declared set, in the profile's order.
-        host: fingerprint before anything was started.
-        judgements: so far.
-        measurements: so far, by scenario.
-        file: the record's file.
+        host: as it is before anything is started.
     """
 
     settings: Settings
+    options: Mapping[str, str]
     thresholds: Thresholds
     profile: Profile
     scenarios: tuple[str, ...]
     host: HostFingerprint
-    file: RecordFile
-    record: Record
-    started_mono_s: float
-    judgements: list[Judgement] = field(default_factory=list)
-    measurements: dict[str, Measurement] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    _services: list[ServiceRecord] = field(default_factory=list)
-    _windows: dict[str, list[WindowRecord]] = field(default_factory=dict)
 
     @classmethod
-    def prepared(cls, settings: Settings, command: Sequence[str]) -> "Run":
+    def checked(cls, settings: Settings, options: Mapping[str, str]) -> Self:
         """Check everything that can be checked before anything is started.
 
         Raises:
-            BadInput: thresholds, profile, scenarios, host or record folder cannot be used.
+            BadInput: thresholds, profile, scenarios or host cannot be used.
         """
         if not sys.platform.startswith("linux"):
             raise BadInput(f"perfgate measures on Linux only, this is {sys.platform}: run it in a Linux container")
@@ -105,36 +131,109 @@ class Run:
                 f"this host has {host.cores_allowed} core(s) for us: {'; '.join(lacking)}; "
                 "run on a larger host, or name other scenarios with --scenarios"
             )
-        now = datetime.now(UTC)
-        path = settings.record_dir / f"{now:%Y%m%dT%H%M%SZ}-{settings.profile}-{os.getpid()}.json"
-        found_class = host_class(host, thresholds.hosts, backend="processes")
-        record = Record(
+        return cls(settings, options, thresholds, profile, scenarios, host)
+
+    def record_path(self, name: str) -> Path:
+        """Where the record of the run of that name is."""
+        return self.settings.record_dir / f"{name}-{self.settings.profile}.json"
+
+
+@dataclass(slots=True)
+class Run:
+    """One run, from what was asked for to its exit code. Make it with `Run.begun` or `Run.joined`.
+
+    Attributes:
+        asked: see there.
+        file: the record's file.
+        record: everything so far; in the file after every change but a note.
+        started_mono_s: when its time began to count.
+    """
+
+    asked: Asked
+    file: RecordFile
+    record: Record
+    started_mono_s: float
+    _waited_s: float = 0.0
+
+    @classmethod
+    def begun(cls, asked: Asked, name: str, command: Sequence[str]) -> Self:
+        """Write the first record: declared, nothing measured.
+
+        Args:
+            asked: see there.
+            name: see `run_name`.
+            command: as typed.
+
+        Raises:
+            BadInput: the record's folder cannot be used.
+            StackFailed: the record cannot be written.
+        """
+        settings, thresholds = asked.settings, asked.thresholds
+        found_class = host_class(asked.host, thresholds.hosts, backend="processes")
+        notes = list(environment_warnings(os.environ))
+        first = Record(
             perfgate_version=__version__,
-            started_utc=now.isoformat(timespec="seconds"),
+            started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
             command=list(command),
             seed=settings.seed,
             profile=settings.profile,
-            scenarios=list(scenarios),
-            on_invalid=settings.on_invalid or profile.on_invalid,
-            thresholds_path=str(settings.thresholds_path),
-            thresholds_sha256=hashlib.sha256(settings.thresholds_path.read_bytes()).hexdigest(),
-            host=asdict(host),
+            scenarios=list(asked.scenarios),
+            limits={name: list(thresholds.scenarios[name].limits) for name in asked.scenarios},
+            gateway=str(settings.gateway),
+            on_invalid=settings.on_invalid or asked.profile.on_invalid,
+            thresholds_path=thresholds.path,
+            thresholds_sha256=thresholds.sha256,
+            host=asdict(asked.host),
             host_class=found_class,
             affinity=asdict(plan_cores(os.sched_getaffinity(0))),
+            notes=notes,
         )
-        run = cls(settings, thresholds, profile, scenarios, host, RecordFile(path), record, time.monotonic())
-        run.notes.extend(environment_warnings(os.environ))
-        if found_class is None:
-            run.notes.append(
-                "this host is of no class in thresholds.yaml (hosts): the limits were measured on another machine"
-            )
-        run.write()
+        run = cls(asked, RecordFile(asked.record_path(name)), first, time.monotonic())
+        run._write()
         return run
 
+    @classmethod
+    def joined(cls, asked: Asked, name: str) -> Self:
+        """Go on, in another process, with the run that `begun` has begun; its seed holds.
+
+        Raises:
+            BadInput: its record cannot be read.
+            StackFailed: another process has gone on with it before, and has ended.
+        """
+        path = asked.record_path(name)
+        found = record.read(path)
+        if found.has_begun:
+            raise StackFailed(
+                "another process of this run has begun to measure and was lost: run again; "
+                f"what it measured is in {path}"
+            )
+        asked = replace(asked, settings=replace(asked.settings, seed=found.seed))
+        # A branch, or the files of a checkout, may have changed in between: what is measured counts.
+        found = found.model_copy(update={"gateway": str(asked.settings.gateway)})
+        return cls(asked, RecordFile(path), found, time.monotonic())
+
+    def reread(self) -> None:
+        """Take over what another process has written meanwhile.
+
+        Raises:
+            BadInput: the record cannot be read any more.
+        """
+        self.record = record.read(self.file.path)
+
     @property
-    def on_invalid(self) -> Literal["warn", "fail"]:
-        """What an INVALID does to the exit code."""
-        return self.settings.on_invalid or self.profile.on_invalid
+    def settings(self) -> Settings:
+        """As asked for."""
+        return self.asked.settings
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """As asked for."""
+        return self.asked.thresholds
+
+    @property
+    def kept_logs_dir(self) -> Path:
+        """Where logs of services go that ended badly: beside the record."""
+        return self.file.path.with_name(f"{self.file.path.stem}-logs")
 
     def plan(self, scenario: str) -> RoundsPlan:
         """How much is measured for a scenario."""
@@ -142,10 +241,16 @@ class Run:
         return RoundsPlan(rounds.generations, rounds.per_generation, rounds.per_generation_max)
 
     def time_left_s(self, scenario: str) -> float:
-        """Seconds of the profile's budget that are left, less what the scenarios after this one need at least."""
-        later = self.scenarios[self.scenarios.index(scenario) + 1 :] if scenario in self.scenarios else ()
-        reserved_s = sum(_least_s(self.thresholds.scenarios[name]) for name in later if name not in self.measurements)
-        return self.profile.budget_minutes * 60 - (time.monotonic() - self.started_mono_s) - reserved_s
+        """Seconds of the profile's budget that are left, less what the scenarios after this one need at least.
+
+        What was spent waiting for other runs on this host does not count.
+        """
+        scenarios = self.asked.scenarios
+        measured = {measurement.scenario for measurement in self.record.measurements}
+        later = scenarios[scenarios.index(scenario) + 1 :] if scenario in scenarios else ()
+        reserved_s = sum(_least_s(self.thresholds.scenarios[name]) for name in later if name not in measured)
+        spent_s = time.monotonic() - self.started_mono_s - self._waited_s
+        return self.asked.profile.budget_minutes * 60 - spent_s - reserved_s
 
     def judged(self, measurement: Measurement, metric: str) -> Judgement:
         """The verdict on one metric of a measurement, without keeping it.
@@ -153,13 +258,25 @@ class Run:
         Raises:
             BadInput: thresholds.yaml sets no limit on it.
         """
-        limit = self.thresholds.scenarios[measurement.scenario].limits.get(metric)
+        limit = self._limit(measurement.scenario, metric)
+        return self._judged(measurement, limit, health.check(measurement, self.thresholds.apparatus))
+
+    def not_measured(self, scenario: str, metric: str, why: str) -> Judgement:
+        """The verdict on one metric of a scenario for which nothing was sent, without keeping it.
+
+        Raises:
+            BadInput: thresholds.yaml sets no limit on it.
+        """
+        return verdict.not_measured(scenario, self._limit(scenario, metric), why)
+
+    def _limit(self, scenario: str, metric: str) -> Limit:
+        limit = self.thresholds.scenarios[scenario].limits.get(metric)
         if limit is None:
             raise BadInput(
-                f"{self.settings.thresholds_path}: scenarios.{measurement.scenario}.limits has no {metric}, "
+                f"{self.settings.thresholds_path}: scenarios.{scenario}.limits has no {metric}, "
                 "but a test asks for it: add the limit, or take the test out"
             )
-        return self._judged(measurement, limit, health.check(measurement, self.thresholds.apparatus))
+        return limit
 
     def is_decided(self, measurement: Measurement) -> bool:
         """Whether every limit of the scenario has a PASS or FAIL that more rounds would not change."""
@@ -169,36 +286,71 @@ class Run:
 
     def _judged(self, measurement: Measurement, limit: Limit, fitness: health.Health) -> Judgement:
         error_limit = self.thresholds.scenarios[measurement.scenario].limits.get("error_ratio")
-        return verdict.judge(measurement, limit, fitness, error_limit)
+        return verdict.judge(measurement, limit, fitness, error_limit, self.standing)
+
+    @property
+    def standing(self) -> HostStanding:
+        """How this host stands to those that the limits were measured on."""
+        speed = self.record.host_speed
+        return standing(self.record.host_class, self.thresholds.hosts, speed.median_ms if speed is not None else None)
+
+    def keep_host_speed(self, speed: HostSpeed) -> None:
+        """Note how fast this host is; limits may depend on it."""
+        self._update(host_speed=HostSpeedRecord(**asdict(speed)))
+        if self.standing.is_worth_a_note:
+            self.note(self.standing.words)
 
     def keep_judgement(self, judgement: Judgement) -> None:
         """Add a verdict to the record."""
-        self.judgements.append(judgement)
-        self.write()
+        self._update(judgements=[*self.record.judgements, judgement_record(judgement)])
 
     def keep_measurement(self, measurement: Measurement) -> None:
         """Write everything measured so far of a scenario."""
-        self.measurements[measurement.scenario] = measurement
-        records = self._windows.setdefault(measurement.scenario, [])
-        records.extend(_window_record(window) for window in measurement.windows[len(records) :])
-        self.write()
+        kept = {known.scenario: known for known in self.record.measurements}
+        before = kept.get(measurement.scenario)
+        kept[measurement.scenario] = measurement_record(measurement, before.windows if before is not None else ())
+        self._update(measurements=list(kept.values()))
 
     def keep_service(self, name: str, facts: dict[str, Any]) -> None:
-        """Add what runs in a service that was started."""
-        self._services.append(ServiceRecord(name=name, facts=facts))
+        """Add what runs in a service; note in words where it differs from an earlier one that was made of the same."""
+        service = ServiceRecord(name=name, facts=facts)
+        for earlier in self.record.services:
+            for sentence in _differences(earlier, service):
+                self.note(sentence)
+        self._update(services=[*self.record.services, service])
 
-    def incomplete(self) -> list[str]:
-        """What was declared but has no verdict, one sentence each."""
-        sentences = []
-        for name in self.scenarios:
-            limits = self.thresholds.scenarios[name].limits
-            judged = {judgement.metric for judgement in self.judgements if judgement.scenario == name}
-            missing = [metric for metric in limits if metric not in judged]
-            if len(missing) == len(limits):
-                sentences.append(f"{name} did not run")
-            elif missing:
-                sentences.append(f"{name} has no verdict on {', '.join(missing)}")
-        return sentences
+    @contextmanager
+    def leased(self, tenure: Tenure, scenario: str | None) -> Iterator[None]:
+        """Note that this run has the lease of the host, for as long as the context is open.
+
+        Args:
+            tenure: as obtained.
+            scenario: what it is for; None for what all of them need.
+        """
+        self._waited_s += tenure.waited_s
+        before = self.record.leases
+        held = LeaseRecord(
+            scenario=scenario,
+            what=tenure.what,
+            kind=tenure.kind,
+            waited_s=tenure.waited_s,
+            acquired_mono_s=tenure.acquired_mono_s,
+            acquired_utc=tenure.acquired_utc.isoformat(timespec="milliseconds"),
+        )
+        self._update(leases=[*before, held])
+        try:
+            yield
+        finally:
+            released = {
+                "released_mono_s": time.monotonic(),
+                "released_utc": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            }
+            self._update(leases=[*before, held.model_copy(update=released)])
+
+    def note(self, sentence: str) -> None:
+        """Have something said at the end, once; it is written with the next thing that is kept."""
+        if sentence not in self.record.notes:
+            self.record = self.record.model_copy(update={"notes": [*self.record.notes, sentence]})
 
     def exit_code(self, others: Sequence[ExitCode] = ()) -> ExitCode:
         """The code of the whole run.
@@ -206,65 +358,67 @@ class Run:
         Args:
             others: earned elsewhere: a stack that failed, an ordinary test that failed, an interrupt.
         """
-        verdicts = {judgement.verdict for judgement in self.judgements}
+        verdicts = {judgement.verdict for judgement in self.record.judgements}
         codes = list(others)
-        if Verdict.FAIL in verdicts:
+        if "FAIL" in verdicts:
             codes.append(ExitCode.FAIL)
-        if Verdict.INVALID in verdicts and self.on_invalid == "fail":
+        if "INVALID" in verdicts and self.record.on_invalid == "fail":
             codes.append(ExitCode.INVALID)
-        if self.incomplete():
+        if self.record.without_verdict():
             codes.append(ExitCode.INCOMPLETE)
         return worst(codes)
 
     def finish(self, code: ExitCode) -> None:
         """Close the record."""
-        self.record = self.record.model_copy(
-            update={
-                "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-                "exit_code": int(code),
-                "incomplete": self.incomplete(),
-            }
-        )
-        self.write()
+        self._update(finished_utc=datetime.now(UTC).isoformat(timespec="seconds"), exit_code=int(code))
 
     def surroundings(self, scenario: str) -> Surroundings:
         """What every explanation says of this run."""
-        gateway = self.settings.gateway
-        memory_gib = self.host.memory_bytes / 1024**3
-        asked = [f"pytest tests/perf --profile {self.settings.profile} --scenarios {scenario}"]
-        asked.append(f"--litellm {gateway.release} --deps {gateway.deps} --workers {gateway.workers}")
-        asked.append(f"--thresholds {self.settings.thresholds_path} --seed {self.settings.seed}")
+        settings, host = self.settings, self.asked.host
+        gateway, memory_gib = settings.gateway, host.memory_bytes / 1024**3
+        words = shlex.split(gateway.options)
+        # The gateway in its own words: a reference of git as the commit that it stood for, the release by its number.
+        of_gateway = dict(zip(words[::2], words[1::2], strict=True))
+        options = {**self.asked.options, **of_gateway, "--scenarios": scenario, "--seed": str(settings.seed)}
+        typed = [word for option in options.items() for word in option]
+        deps = "" if isinstance(gateway.source, RunningUrl) else f" (dependencies {gateway.deps})"
         python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
         return Surroundings(
-            host=f"{self.host.cores_allowed} cores {self.host.cpu_model}, {memory_gib:.0f} GiB, "
-            f"Linux {self.host.kernel}, backend: processes",
-            versions=f"{gateway} (dependencies {gateway.deps}), perfgate {__version__}, Python {python}",
-            reproduce=" ".join(asked),
+            host=f"{host.cores_allowed} cores {host.cpu_model}, {memory_gib:.0f} GiB, "
+            f"Linux {host.kernel}, backend: processes",
+            versions=f"{gateway}{deps}, perfgate {__version__}, Python {python}",
+            reproduce=shlex.join(["pytest", "tests/perf", *typed]),
             record=str(self.file.path),
         )
 
-    def write(self) -> None:
-        """Write the record as it stands."""
-        self.record = self.record.model_copy(
-            update={
-                "services": list(self._services),
-                "measurements": [
-                    _measurement_record(measurement, self._windows[name])
-                    for name, measurement in self.measurements.items()
-                ],
-                "judgements": [_judgement_record(judgement) for judgement in self.judgements],
-                "notes": list(self.notes),
-            }
-        )
+    def _update(self, **changes: object) -> None:
+        self.record = self.record.model_copy(update=changes)
+        self._write()
+
+    def _write(self) -> None:
+        self.record = self.record.model_copy(update={"incomplete": self.record.without_verdict()})
         self.file.write(self.record)
+
+
+def _differences(earlier: ServiceRecord, later: ServiceRecord) -> list[str]:
+    """In what two services of one source differ; nothing where that is not known, as of a gateway that ran already."""
+    source = later.facts.get("source")
+    if "packages" not in earlier.facts or "packages" not in later.facts or earlier.facts.get("source") != source:
+        return []
+    # The process' own name matters only where nothing else tells the two apart.
+    names = tuple(service.name.rpartition(" (")[0] for service in (earlier, later))
+    shown = (names[0], names[1]) if names[0] != names[1] else (earlier.name, later.name)
+    return differences_in_words(ServiceFacts.of_record(earlier.facts), ServiceFacts.of_record(later.facts), shown)
 
 
 def _least_s(scenario: Scenario) -> float:
     """Seconds that a scenario takes when it is decided at the first look, with all windows at full length."""
-    load, rounds = scenario.load.open_loop, scenario.rounds
-    return START_ESTIMATE_S + rounds.generations * rounds.per_generation * 2 * (
-        load.warm_up_s + load.window_s + WINDOW_EXTRA_S
-    )
+    load, rounds = scenario.load, scenario.rounds
+    if load.requests is not None:
+        window_s = load.requests * SINGLE_REQUEST_ESTIMATE_S
+    else:
+        window_s = load.schedule.warm_up_s + load.schedule.window_s + WINDOW_EXTRA_S
+    return START_ESTIMATE_S + rounds.generations * rounds.per_generation * 2 * window_s
 
 
 def _window_record(window: Window) -> WindowRecord:
@@ -279,25 +433,49 @@ def _window_record(window: Window) -> WindowRecord:
     )
 
 
-def _measurement_record(measurement: Measurement, windows: list[WindowRecord]) -> MeasurementRecord:
+def measurement_record(measurement: Measurement, written: Sequence[WindowRecord] = ()) -> MeasurementRecord:
+    """A measurement as it stands in the record; `written` are those of its windows that do so already."""
     return MeasurementRecord(
         scenario=measurement.scenario,
         arms=[_arm_record(arm) for arm in measurement.arms],
-        schedule=ScheduleRecord(**asdict(measurement.schedule)),
+        schedule=_schedule_record(measurement.schedule),
         mock_delay_ms=measurement.mock_delay_ms,
         looks=measurement.looks,
         rounds_planned_max=measurement.rounds_planned_max,
         stopped=measurement.stopped,
-        windows=windows,
+        windows=[*written, *map(_window_record, measurement.windows[len(written) :])],
     )
 
 
+def _schedule_record(schedule: Schedule | None) -> OpenLoopRecord | ClosedLoopRecord | None:
+    match schedule:
+        case OpenLoop():
+            return OpenLoopRecord(**asdict(schedule))
+        case ClosedLoop():
+            return ClosedLoopRecord(**asdict(schedule))
+        case None:
+            return None
+
+
 def _arm_record(arm: Arm) -> ArmRecord:
-    gateway = GatewayRecord(**asdict(arm.gateway)) if arm.gateway else None
-    return ArmRecord(name=arm.name, gateway=gateway, model=arm.model)
+    return ArmRecord(name=arm.name, gateway=_gateway_record(arm.gateway) if arm.gateway else None, model=arm.model)
 
 
-def _judgement_record(judgement: Judgement) -> JudgementRecord:
+def _gateway_record(gateway: GatewaySpec) -> GatewayRecord:
+    return GatewayRecord(
+        words=str(gateway),
+        source=gateway.source.option_text,
+        deps=gateway.deps,
+        workers=gateway.workers,
+        instances=gateway.instances,
+        config_path=str(gateway.config_path) if gateway.config_path is not None else None,
+        with_packages=list(gateway.with_packages),
+        faults=gateway.faults,
+    )
+
+
+def judgement_record(judgement: Judgement) -> JudgementRecord:
+    """A verdict as it stands in the record."""
     estimate = None
     if judgement.estimate is not None:
         fields = asdict(judgement.estimate)
@@ -316,5 +494,10 @@ def _judgement_record(judgement: Judgement) -> JudgementRecord:
 
 def _limit_record(limit: Limit) -> LimitRecord:
     return LimitRecord(
-        maximum=limit.maximum, minimum=limit.minimum, why=limit.why, path=str(Path(limit.path)), line=limit.line
+        maximum=limit.maximum,
+        minimum=limit.minimum,
+        why=limit.why,
+        path=limit.path,
+        line=limit.line,
+        basis=limit.basis,
     )

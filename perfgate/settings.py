@@ -1,17 +1,22 @@
 """What was asked for: the options of a run, from the command line or PERFGATE_… variables.
 
-Comes in: raw texts. Goes out: `Settings`, checked; what is wrong raises BadInput. Knows nothing of pytest.
+Comes in: raw texts. Goes out: `Settings`, checked; what is wrong raises BadInput. Knows nothing of pytest. Looks at
+what an option names (a checkout, a repository, a gateway's configuration), but starts and installs nothing.
 """
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
 from perfgate.errors import BadInput
-from perfgate.experiment.arms import GatewaySpec
-from perfgate.stack.releases import DEFAULT_RELEASE, DepsMode, checked_release
+from perfgate.experiment.arms import PLAIN_MODEL, GatewaySpec
+from perfgate.load.job import check_api_key
+from perfgate.stack.gateway_config import GatewayConfig, read_gateway_config
+from perfgate.stack.installing import checked_packages
+from perfgate.stack.releases import DEFAULT_RELEASE, DepsMode
+from perfgate.stack.sources import RunningUrl, Source, checked_base_url, source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,22 @@ class Option:
 OPTIONS: Final = (
     Option("--profile", "quick", "the profile of thresholds.yaml: which scenarios, how long, what INVALID does"),
     Option("--scenarios", "", "judge only these scenarios of the profile, separated by commas"),
-    Option("--litellm", DEFAULT_RELEASE, "the LiteLLM release to judge, as 1.106.2"),
-    Option("--deps", "of-its-time", "LiteLLM's dependencies: of-its-time (as of its release date) or today"),
-    Option("--workers", "1", "worker processes of the LiteLLM instance"),
+    Option(
+        "--litellm",
+        DEFAULT_RELEASE,
+        "the LiteLLM to judge: a release (1.106.2), path:FOLDER (a checkout), git:URL@REF, or url:http://HOST:PORT (a "
+        "gateway that runs already, whose endpoint --mock-url names)",
+    ),
+    Option("--deps", "of-its-time", "LiteLLM's dependencies: of-its-time (as of its release or commit) or today"),
+    Option("--with-packages", "", "installed beside LiteLLM, divided by blanks: 'httptools uvloop==0.21.0'"),
+    Option("--instances", "1", "LiteLLM instances side by side, loaded in turn"),
+    Option("--workers", "1", "worker processes of each LiteLLM instance"),
+    Option("--gateway-config", "", "your own LiteLLM config.yaml; its models are redirected to the mock endpoint"),
+    Option("--model", "", f"the model asked for; default: the first of --gateway-config, else {PLAIN_MODEL}"),
+    Option(
+        "--mock-url", "", "a mock endpoint that runs already; its chat completions are at MOCK_URL/chat/completions"
+    ),
+    Option("--gateway-key-env", "", "the environment variable that holds the API key of a url: gateway"),
     Option("--thresholds", "thresholds.yaml", "the file with profiles and limits"),
     Option("--record-dir", ".perfgate/records", "the folder that the run's JSON record is written to"),
     Option("--on-invalid", "", "fail (exit code 10) or warn when something cannot be judged; default: the profile's"),
@@ -60,6 +78,9 @@ class Settings:
         profile: a name; whether it exists is for the thresholds file to say.
         scenarios: the only ones asked for; empty for all of the profile.
         gateway: what is judged.
+        model: what the gateway is asked for.
+        direct_model: what the mock is asked for without a gateway: what the gateway asks it for.
+        mock_url: a mock endpoint that runs already; None for our own.
         thresholds_path, record_dir: see `OPTIONS`.
         on_invalid: None for the profile's own.
         seed: of all randomness.
@@ -68,6 +89,9 @@ class Settings:
     profile: str
     scenarios: tuple[str, ...]
     gateway: GatewaySpec
+    model: str
+    direct_model: str
+    mock_url: str | None
     thresholds_path: Path
     record_dir: Path
     on_invalid: Literal["warn", "fail"] | None
@@ -106,18 +130,66 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
             raise BadInput(f"{where}={text}: must be a whole number from {least} to {most}")
         return int(text)
 
+    def text_or_none(name: str) -> str | None:
+        return texts[name][0] or None
+
+    config_text = text_or_none("--gateway-config")
     gateway = GatewaySpec(
-        checked_release(texts["--litellm"][0]),
+        _with_key(source_of(texts["--litellm"][0]), text_or_none("--gateway-key-env"), environment),
         cast(DepsMode, one_of("--deps", ("of-its-time", "today"))),
         whole_number("--workers", 1, 256),
+        instances=whole_number("--instances", 1, 64),
+        config_path=Path(config_text) if config_text else None,
+        with_packages=checked_packages(texts["--with-packages"][0]),
     )
+    mock_url = text_or_none("--mock-url")
+    if isinstance(gateway.source, RunningUrl) and mock_url is None:
+        raise BadInput(
+            f"--litellm={gateway.source.option_text}: perfgate cannot know which endpoint this gateway calls, and that "
+            "is what it is compared with: name it with --mock-url"
+        )
+    model, direct_model = _models(text_or_none("--model"), gateway.config_path)
     on_invalid = one_of("--on-invalid", ("", "warn", "fail"))
     return Settings(
         profile=texts["--profile"][0],
         scenarios=tuple(name.strip() for name in texts["--scenarios"][0].split(",") if name.strip()),
         gateway=gateway,
+        model=model,
+        direct_model=direct_model,
+        mock_url=_mock_base(mock_url) if mock_url else None,
         thresholds_path=Path(texts["--thresholds"][0]),
         record_dir=Path(texts["--record-dir"][0]),
         on_invalid=cast(Literal["warn", "fail"], on_invalid) if on_invalid else None,
         seed=whole_number("--seed", 0, 2**32 - 1) if texts["--seed"][0] else secrets.randbelow(10_000),
     )
+
+
+def _with_key(source: Source, key_env: str | None, environment: Mapping[str, str]) -> Source:
+    """The source, told where its key is."""
+    if key_env is None:
+        return source
+    if not isinstance(source, RunningUrl):
+        raise BadInput(
+            f"--gateway-key-env={key_env} is for a gateway that runs already (--litellm url:…); one that perfgate "
+            "starts has a key of its own"
+        )
+    if key_env not in environment:
+        raise BadInput(f"--gateway-key-env={key_env}: there is no such environment variable")
+    try:
+        check_api_key(environment[key_env])
+    except ValueError as error:
+        raise BadInput(f"--gateway-key-env={key_env}: {error}") from None
+    return replace(source, key_env=key_env)
+
+
+def _models(asked: str | None, config_path: Path | None) -> tuple[str, str]:
+    """What the gateway is asked for, and what it then asks the mock for."""
+    if config_path is None:
+        return asked or PLAIN_MODEL, asked or PLAIN_MODEL
+    config: GatewayConfig = read_gateway_config(config_path)
+    model = asked or config.default_model
+    return model, config.upstream_of(model)
+
+
+def _mock_base(url: str) -> str:
+    return checked_base_url(url, "--mock-url:").removesuffix("/chat/completions")

@@ -12,7 +12,7 @@ Classes with a leading underscore are the file's own shape; they do not leave th
 import difflib
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
@@ -25,14 +25,24 @@ from pydantic_core.core_schema import ValidationInfo
 from perfgate import located_yaml
 from perfgate.errors import BadInput
 from perfgate.load.payload import check_prompt_bytes
-from perfgate.load.schedule import DEFAULT_TAIL_S, Arrivals, OpenLoop
+from perfgate.load.schedule import DEFAULT_TAIL_S, Arrivals, ClosedLoop, OpenLoop, Schedule
 from perfgate.located_yaml import Document, KeyPath, NotYaml, Problem
 from perfgate.measure.host import HostFingerprint
 
 #: Keys of the planned shape that this version does not judge by. Reading past them would promise what is not done.
-NOT_YET: Final = ("margin", "floor", "equivalent_within", "max_on", "waivers", "drift_budget")
+NOT_YET: Final = ("margin", "floor", "equivalent_within", "waivers", "drift_budget")
 #: Memory of two hosts of one class may differ by this share: firmware and kernel keep some for themselves.
 MEMORY_TOLERANCE_RATIO: Final = 0.10
+
+#: Keys of a load that only some kinds of load have.
+_ONLY_WITH: Final[Mapping[str, tuple[str, ...]]] = {
+    "arrivals": ("offered_rps",),
+    "think_time_s": ("users",),
+    "warm_up_s": ("offered_rps", "users"),
+    "window_s": ("offered_rps", "users"),
+    "tail_s": ("offered_rps", "users"),
+    "stream": ("offered_rps", "users"),
+}
 
 Backend = Literal["processes", "containers"]
 
@@ -64,6 +74,10 @@ def _is_above_0(value: Any) -> bool:
     return _is_number(value) and value > 0
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and _is_above_0(value)
+
+
 def _is_filled(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
@@ -73,7 +87,9 @@ _Positive = Annotated[float, _expect("a number above 0", _is_above_0)]
 _PositiveIfGiven = Annotated[float | None, _expect("a number above 0", _is_above_0)]
 _NotNegative = Annotated[float, _expect("a number of at least 0", lambda value: value == 0 or _is_above_0(value))]
 _Share = Annotated[float, _expect("a number above 0 and at most 1", lambda value: _is_above_0(value) and value <= 1)]
-_Count = Annotated[int, _expect("a whole number above 0", lambda value: isinstance(value, int) and _is_above_0(value))]
+_Count = Annotated[int, _expect("a whole number above 0", _is_count)]
+_CountIfGiven = Annotated[int | None, _expect("a whole number above 0", _is_count)]
+_Flag = Annotated[bool, _expect("true or false", lambda value: isinstance(value, bool))]
 _Text = Annotated[str, _expect("a text that is not empty", _is_filled)]
 _Why = Annotated[str, _expect("the reason for this limit in words", _is_filled)]
 _OnInvalid = Annotated[Literal["warn", "fail"], _expect("'warn' or 'fail'", lambda value: value in ("warn", "fail"))]
@@ -87,6 +103,7 @@ class _Names:
 
     metrics: Collection[str]
     scenarios: Collection[str]
+    hosts: Collection[str]
 
 
 def _known_metric(metric: str, info: ValidationInfo[_Names]) -> str:
@@ -102,6 +119,14 @@ def _known_scenario(scenario: str, info: ValidationInfo[_Names]) -> str:
         hint = _did_you_mean(scenario, known) or f"; the file has {', '.join(known) or 'none'}"
         raise _broken_rule(f"there is no scenario {scenario!r}{hint}")
     return scenario
+
+
+def _known_host(name: str, info: ValidationInfo[_Names]) -> str:
+    known = info.context.hosts
+    if name not in known:
+        hint = _did_you_mean(name, known) or f"; the file has {', '.join(known) or 'none'}"
+        raise _broken_rule(f"there is no host class {name!r}{hint}")
+    return name
 
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -147,12 +172,15 @@ class HostClass(_Strict):
         memory_gib: of the machine, to within MEMORY_TOLERANCE_RATIO.
         cpu_models: patterns for the CPU's name, as the shell's: `AMD EPYC*`.
         backend: what starts the services.
+        host_speed_ms: what perfgate/measure/host_speed.py measures there; limits scale by it on hosts of no class.
+            None where nobody has measured it: then they can't.
     """
 
     cores: _Count
     memory_gib: _Positive
     cpu_models: Annotated[tuple[_Text, ...], _NOT_EMPTY]
     backend: _Backend
+    host_speed_ms: _PositiveIfGiven = None
 
 
 class Needs(_Strict):
@@ -202,44 +230,74 @@ class Apparatus(_Strict):
 
 
 class Load(_Strict):
-    """The load of a scenario's windows.
+    """The load of a scenario's windows: at a rate (offered_rps), by users who wait (users), or one request at a time.
 
     Args:
-        offered_rps, warm_up_s, window_s, tail_s, arrivals: see `OpenLoop`.
+        offered_rps, arrivals: of an open loop, see `OpenLoop`.
+        users, think_time_s: of a closed loop, see `ClosedLoop`.
+        requests: so many requests a window, one at a time (tests that use pytest-benchmark).
+        warm_up_s, window_s, tail_s: of a window.
+        stream: whether replies are streamed.
         payload_bytes: length of the prompt; None is LiteLLM's published prompt.
     """
 
-    offered_rps: _Positive
-    warm_up_s: _NotNegative
-    window_s: _Positive
+    offered_rps: _PositiveIfGiven = None
+    users: _CountIfGiven = None
+    requests: _CountIfGiven = None
+    warm_up_s: _NotNegative = 0.0
+    window_s: _PositiveIfGiven = None
     tail_s: _NotNegative = DEFAULT_TAIL_S
     arrivals: _Arrivals = "constant"
-    payload_bytes: _Count | None = None
+    think_time_s: _NotNegative = 0.0
+    stream: _Flag = False
+    payload_bytes: _CountIfGiven = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        kinds = [key for key in ("offered_rps", "users", "requests") if getattr(self, key) is not None]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) or "none of them"
+            raise _broken_rule(f"expected exactly one of offered_rps, users and requests, found {found}")
+        for key in self.model_fields_set & _ONLY_WITH.keys():
+            if kinds[0] not in _ONLY_WITH[key]:
+                raise _broken_rule(f"{key} goes with {' or '.join(_ONLY_WITH[key])}, not with {kinds[0]}")
+        if self.requests is None and self.window_s is None:
+            raise _broken_rule("the key window_s is missing")
         try:
-            _ = self.open_loop
+            if self.requests is None:
+                _ = self.schedule
             check_prompt_bytes(self.payload_bytes)
         except ValueError as error:
             raise _broken_rule(str(error)) from error
         return self
 
     @property
-    def open_loop(self) -> OpenLoop:
-        """As a schedule."""
+    def schedule(self) -> Schedule:
+        """As a schedule.
+
+        Raises:
+            ValueError: requests are sent one at a time, by no schedule.
+        """
+        if self.window_s is None:
+            raise ValueError(f"requests={self.requests} are sent one at a time: there is no schedule")
+        if self.users is not None:
+            return ClosedLoop(self.users, self.warm_up_s, self.window_s, self.tail_s, self.think_time_s)
+        assert self.offered_rps is not None
         return OpenLoop(self.offered_rps, self.warm_up_s, self.window_s, self.tail_s, self.arrivals)
 
 
 class _LimitEntry(_Strict):
     max: _PositiveIfGiven = None
     min: _PositiveIfGiven = None
+    max_on: dict[Annotated[str, AfterValidator(_known_host)], _Positive] = {}
     why: _Why
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.max is None) == (self.min is None):
             raise _broken_rule(f"expected either max or min, found {'neither' if self.max is None else 'both'}")
+        if self.max_on and self.max is None:
+            raise _broken_rule("max_on goes with max")
         return self
 
 
@@ -269,6 +327,8 @@ class Limit:
         why: the reason in words, as written.
         path, line: where the number stands.
         maximum, minimum: exactly one is a number, in the metric's unit; the other is None.
+        maximum_on: another maximum on hosts of these classes.
+        basis: where the number differs from the file's, why, in words.
     """
 
     metric: str
@@ -277,6 +337,8 @@ class Limit:
     line: int
     maximum: float | None = None
     minimum: float | None = None
+    maximum_on: Mapping[str, float] = field(default_factory=dict)
+    basis: str = ""
 
     def __post_init__(self) -> None:
         """Check that it limits in one direction."""
@@ -346,7 +408,7 @@ def load_thresholds(path: Path, known_metrics: Collection[str]) -> Thresholds:
         raise _bad_file(shown, error.problems) from error
     problems = list(document.problems)
     try:
-        file = _File.model_validate(document.data, context=_Names(known_metrics, _scenario_names(document.data)))
+        file = _File.model_validate(document.data, context=_names(known_metrics, document.data))
     except ValidationError as error:
         problems += [_problem(details, document) for details in error.errors(include_url=False)]
     if problems:
@@ -385,7 +447,8 @@ def _scenario(name: str, entry: _ScenarioEntry, path: str, document: Document) -
     for metric, limit in entry.limits.items():
         key = "max" if limit.min is None else "min"
         line = document.place(("scenarios", name, "limits", metric, key)).line
-        limits[metric] = Limit(metric, limit.why, path, line, maximum=limit.max, minimum=limit.min)
+        maximum_on = MappingProxyType(limit.max_on)
+        limits[metric] = Limit(metric, limit.why, path, line, limit.max, limit.min, maximum_on)
     return Scenario(name, entry.needs, entry.load, entry.rounds, MappingProxyType(limits))
 
 
@@ -432,10 +495,14 @@ def _dotted(path: KeyPath) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
-def _scenario_names(data: object) -> tuple[str, ...]:
+def _names(known_metrics: Collection[str], data: object) -> _Names:
     """Known before anything is checked, so that one mistake in a scenario is not reported as its absence, too."""
-    scenarios = data.get("scenarios") if isinstance(data, dict) else None
-    return tuple(scenarios) if isinstance(scenarios, dict) else ()
+
+    def below(key: str) -> tuple[str, ...]:
+        part = data.get(key) if isinstance(data, dict) else None
+        return tuple(part) if isinstance(part, dict) else ()
+
+    return _Names(known_metrics, below("scenarios"), below("hosts"))
 
 
 def _problem(details: ErrorDetails, document: Document) -> Problem:

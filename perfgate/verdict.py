@@ -8,10 +8,13 @@ No I/O, no pytest.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from statistics import NormalDist
+from typing import Final
 
 from perfgate.experiment.health import Health
 from perfgate.experiment.measurement import Estimate, Measurement, NotMeasured
 from perfgate.experiment.metrics import METRICS
+from perfgate.host_limits import AS_THEY_STAND, HostStanding, NotForThisHost, limit_here
 from perfgate.load.result import ErrorCount
 from perfgate.measure.histogram import NoRequests
 from perfgate.stats.decision import Decision, judge_max, judge_min
@@ -19,7 +22,9 @@ from perfgate.stats.resampling import EmptyRound, TooFewRounds
 from perfgate.thresholds import Limit
 
 #: The error guard of a scenario that sets no limit on error_ratio.
-DEFAULT_ERROR_RATIO_MAX = 0.001
+DEFAULT_ERROR_RATIO_MAX: Final = 0.001
+#: Power at which a run's smallest failing value is stated.
+POWER: Final = 0.8
 
 
 class Verdict(StrEnum):
@@ -40,6 +45,7 @@ class Reason(Enum):
     UNDECIDED = "undecided: the limit lies within the interval after the most rounds that time allows"
     TOO_FEW_REQUESTS = "too few requests for this percentile"
     NOT_MEASURED = "not measured"
+    NOT_FOR_THIS_HOST = "limits not for this host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,12 @@ class Judgement:
 
 
 def judge(
-    measurement: Measurement, limit: Limit, health: Health, error_limit: Limit | None, arm: str = "gateway"
+    measurement: Measurement,
+    limit: Limit,
+    health: Health,
+    error_limit: Limit | None,
+    host: HostStanding = AS_THEY_STAND,
+    arm: str = "gateway",
 ) -> Judgement:
     """Judge one metric of a measurement.
 
@@ -84,6 +95,7 @@ def judge(
         limit: on one of `METRICS`.
         health: of the apparatus in this measurement.
         error_limit: the scenario's limit on error_ratio, which guards all other figures; None takes the default.
+        host: how this host stands to those that the limits were measured on.
         arm: the arm that is judged.
     """
     metric = METRICS[limit.metric]
@@ -113,6 +125,10 @@ def judge(
         estimate = metric.estimate(measurement)
     except (NotMeasured, NoRequests, TooFewRounds, EmptyRound) as error:
         return said(Verdict.INVALID, Reason.NOT_MEASURED, detail=str(error))
+    try:
+        limit = limit_here(limit, host)
+    except NotForThisHost as error:
+        return said(Verdict.INVALID, Reason.NOT_FOR_THIS_HOST, estimate, str(error))
     if estimate.requests < estimate.requests_needed:
         detail = f"{estimate.requests:,} requests, at least {estimate.requests_needed:,} are needed"
         return said(Verdict.INVALID, Reason.TOO_FEW_REQUESTS, estimate, detail)
@@ -122,6 +138,12 @@ def judge(
     if decision is Decision.FAIL:
         return said(Verdict.FAIL, Reason.BEYOND, estimate)
     return said(Verdict.INVALID, Reason.UNDECIDED, estimate, detail=measurement.stopped)
+
+
+def not_measured(scenario: str, limit: Limit, why: str) -> Judgement:
+    """The verdict on a metric for which no request was sent at all; `why` says what to do."""
+    health = Health("nothing was measured")
+    return Judgement(scenario, limit.metric, Verdict.INVALID, Reason.NOT_MEASURED, limit, None, health, (), 0, why)
 
 
 def decide(estimate: Estimate, limit: Limit) -> Decision:
@@ -202,16 +224,18 @@ def headline(judgement: Judgement) -> str:
 
 
 def smallest_failing(judgement: Judgement) -> float | None:
-    """The true value that this run would have failed at 80 % power, in the metric's unit; None where it says nothing.
+    """The true value that this run would have failed at `POWER`, in the metric's unit; None where it says nothing.
 
     A run fails when the interval's near end passes the limit. With half-width h at a two-sided confidence whose normal
-    quantile is z, the standard error is h / z, and the end passes with probability 80 % at limit + h + 0.84 * h / z.
+    quantile is z, the standard error is h / z, and the end passes with probability 80 % at limit + h + 0.84 * h / z
+    (0.84 being the normal's quantile of 80 %).
     """
     estimate, maximum = judgement.estimate, judgement.limit.maximum
     if estimate is None or maximum is None or METRICS[judgement.metric].counts_errors:
         return None
     half_width = max(estimate.value - estimate.low, 0.0)
-    return maximum + half_width * (1 + 0.84 / 1.96)
+    normal = NormalDist()
+    return maximum + half_width * (1 + normal.inv_cdf(POWER) / normal.inv_cdf(0.5 + estimate.confidence / 2))
 
 
 def explain(judgement: Judgement, surroundings: Surroundings) -> list[str]:
@@ -222,7 +246,8 @@ def explain(judgement: Judgement, surroundings: Surroundings) -> list[str]:
     lines = [headline(judgement)]
     if judgement.detail:
         lines.append(f"  because    {judgement.detail}")
-    lines.append(f"  limit      {limit_words(limit, unit)}    {place} {judgement.scenario}.{judgement.metric}")
+    basis = f" ({limit.basis})" if limit.basis else ""
+    lines.append(f"  limit      {limit_words(limit, unit)}{basis}    {place} {judgement.scenario}.{judgement.metric}")
     lines.append(f"  why        {limit.why}")
     if judgement.errors:
         kinds = [f"{error.count:,} {error.kind} ({error.example})" for error in judgement.errors[:5]]
@@ -246,6 +271,8 @@ def unit_of(metric: str) -> str:
     """The unit that a metric's name tells; empty for a ratio."""
     if metric.endswith("_ms"):
         return "ms"
+    if metric.endswith("_rps"):
+        return "requests/s"
     return "MiB" if "_mib_" in metric else ""
 
 

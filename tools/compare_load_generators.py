@@ -115,7 +115,7 @@ class Bench:
 
     def ours(self, generator: Generator, rate_rps: float) -> dict[str, Any]:
         job = LoadJob(
-            Target(self.url, "m"),
+            (Target(self.url, "m"),),
             OpenLoop(rate_rps, warm_up_s=WARM_UP_S, window_s=self.seconds, tail_s=5),
             payload_bytes=self.payload_bytes,
             cpus=(self.generator_cpu,),

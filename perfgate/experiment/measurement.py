@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from perfgate.experiment.arms import Arm
 from perfgate.load.result import ErrorCount, LoadResult
-from perfgate.load.schedule import OpenLoop
+from perfgate.load.schedule import Schedule
 from perfgate.measure.histogram import Histogram
 from perfgate.stats.proportion import proportion_interval
 from perfgate.stats.resampling import interval_of, resampled_weights, weighted_percentiles, weighted_ratios
@@ -119,7 +119,7 @@ class Measurement:
 
     scenario: str
     arms: tuple[Arm, ...]
-    schedule: OpenLoop
+    schedule: Schedule | None
     windows: tuple[Window, ...] = ()
     mock_delay_ms: float = 0.0
     looks: int = 1
@@ -175,34 +175,30 @@ class Measurement:
 
     def latency_ms(self, percentile: float, arm: str = "gateway") -> Estimate:
         """Latency from the intended start, at a percentile of the arm's merged histogram."""
-        (values, counts), requests = self._counts([arm]), self.requests(arm)
-        weights = self._weights()
-        return self._estimate(
-            f"latency_p{percentile:g}_ms",
-            "ms",
-            weighted_percentiles(values, counts[0], weights, percentile) / 1000,
-            requests=requests,
-            requests_needed=_requests_needed(percentile),
-        )
+        return self._percentile(f"latency_p{percentile:g}_ms", percentile, arm, _latency)
 
     def overhead_ms(self, percentile: float, arm: str = "gateway", direct: str = "direct") -> Estimate:
-        """The arm's latency minus direct latency at the same percentile, offered load and rounds.
+        """The arm's latency minus direct latency at the same percentile, offered load and rounds."""
+        return self._difference(f"overhead_p{percentile:g}_ms", percentile, arm, direct, _latency)
 
-        The same resampled rounds enter both sides, so that what moves both (the host) cancels.
-        """
-        values, (through, without) = self._counts([arm, direct])
-        weights = self._weights()
-        samples = (
-            weighted_percentiles(values, through, weights, percentile)
-            - weighted_percentiles(values, without, weights, percentile)
-        ) / 1000
-        return self._estimate(
-            f"overhead_p{percentile:g}_ms",
-            "ms",
-            samples,
-            requests=min(self.requests(arm), self.requests(direct)),
-            requests_needed=_requests_needed(percentile),
-        )
+    def first_token_ms(self, percentile: float, arm: str = "gateway") -> Estimate:
+        """Time from the intended start to the first chunk with content, of streams."""
+        return self._percentile(f"first_token_p{percentile:g}_ms", percentile, arm, _first_token)
+
+    def first_token_overhead_ms(self, percentile: float, arm: str = "gateway", direct: str = "direct") -> Estimate:
+        """`first_token_ms` minus that of the direct arm."""
+        return self._difference(f"first_token_overhead_p{percentile:g}_ms", percentile, arm, direct, _first_token)
+
+    def chunk_gap_ms(self, percentile: float, arm: str = "gateway") -> Estimate:
+        """Time between successive chunks with content of one stream."""
+        return self._percentile(f"chunk_gap_p{percentile:g}_ms", percentile, arm, _chunk_gap)
+
+    def throughput_rps(self, arm: str = "gateway") -> Estimate:
+        """Requests that succeeded a second, of windows and their drains: what a closed loop is for."""
+        windows = self.of_arm(arm)
+        succeeded = np.array([window.load.succeeded for window in windows], dtype=float)
+        seconds = np.array([window.load.drained_mono_s - window.load.window_opened_mono_s for window in windows])
+        return self._ratio_of_sums("throughput_rps", "requests/s", succeeded, seconds, arm)
 
     def cpu_ms_per_request(self, arm: str = "gateway") -> Estimate:
         """CPU of the gateway's process tree per completed request, background work of the window included."""
@@ -230,6 +226,22 @@ class Measurement:
             "completed_ratio", sum(window.load.completed for window in self.of_arm(arm)), self.requests(arm)
         )
 
+    def _percentile(self, metric: str, percentile: float, arm: str, of: "_Of") -> Estimate:
+        (values, counts), requests = self._counts([arm], of), self.requests(arm)
+        samples = weighted_percentiles(values, counts[0], self._weights(), percentile) / 1000
+        return self._estimate(metric, "ms", samples, requests=requests, requests_needed=_requests_needed(percentile))
+
+    def _difference(self, metric: str, percentile: float, arm: str, direct: str, of: "_Of") -> Estimate:
+        """The same resampled rounds enter both sides, so that what moves both (the host) cancels."""
+        values, (through, without) = self._counts([arm, direct], of)
+        weights = self._weights()
+        samples = (
+            weighted_percentiles(values, through, weights, percentile)
+            - weighted_percentiles(values, without, weights, percentile)
+        ) / 1000
+        requests = min(self.requests(arm), self.requests(direct))
+        return self._estimate(metric, "ms", samples, requests=requests, requests_needed=_requests_needed(percentile))
+
     def _use(self, window: Window) -> GatewayUse:
         if window.gateway is None:
             raise NotMeasured(f"{self.scenario}: CPU and memory of arm {window.arm!r} were not measured")
@@ -241,16 +253,16 @@ class Measurement:
         resamples = resampled_weights(generation_of_round, RESAMPLES, RESAMPLING_SEED)
         return np.vstack([np.ones((1, len(self.rounds)), dtype=np.int64), resamples])
 
-    def _counts(self, arms: list[str]) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]]]:
-        """Latency counts of several arms on common values: values_us (bins,), per arm counts (rounds, bins)."""
-        histograms = [[window.load.latency for window in self.of_arm(arm)] for arm in arms]
+    def _counts(self, arms: list[str], of: "_Of") -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]]]:
+        """Counts of several arms on common values: values_us (bins,), per arm counts (rounds, bins)."""
+        histograms = [[of(window.load) for window in self.of_arm(arm)] for arm in arms]
         for arm, of_arm in zip(arms, histograms, strict=True):
             if len(of_arm) != len(self.rounds):
                 raise NotMeasured(
                     f"{self.scenario}: arm {arm!r} has {len(of_arm)} windows in {len(self.rounds)} rounds"
                 )
             if not any(histogram.count for histogram in of_arm):
-                raise NotMeasured(f"{self.scenario}: no request of arm {arm!r} was answered")
+                raise NotMeasured(f"{self.scenario}: arm {arm!r} has no {_WHAT[of]}")
         values = np.unique(np.concatenate([h.values_us for of_arm in histograms for h in of_arm])).astype(np.int64)
         counts = []
         for of_arm in histograms:
@@ -305,6 +317,29 @@ class Measurement:
             self.generations,
             trials,
         )
+
+
+_Of = Callable[[LoadResult], Histogram]
+
+
+def _latency(load: LoadResult) -> Histogram:
+    return load.latency
+
+
+def _first_token(load: LoadResult) -> Histogram:
+    return load.first_token
+
+
+def _chunk_gap(load: LoadResult) -> Histogram:
+    return load.chunk_gap
+
+
+#: What a histogram is empty of, for a message.
+_WHAT: Final[dict[_Of, str]] = {
+    _latency: "request that was answered",
+    _first_token: "stream with a first token: does the scenario's load say `stream: true`?",
+    _chunk_gap: "stream of more than one chunk: does the scenario's load say `stream: true`?",
+}
 
 
 def _requests_needed(percentile: float) -> int:

@@ -19,25 +19,42 @@ class Metric:
         title: as people read it.
         estimate: computes it.
         counts_errors: whether it is itself about errors; all others wait for the error ratio to hold.
+        grows_on_slow_hosts, shrinks_on_slow_hosts: whether it goes with, or against, the time that a host takes for
+            the same work, so that its limits scale with the host-speed index.
     """
 
     name: str
     title: str
     estimate: Callable[[Measurement], Estimate]
     counts_errors: bool = False
+    grows_on_slow_hosts: bool = False
+    shrinks_on_slow_hosts: bool = False
+
+
+def _timed(name: str, title: str, of: Callable[[Measurement, float], Estimate], percentile: float) -> Metric:
+    return Metric(name, title, lambda measurement: of(measurement, percentile), grows_on_slow_hosts=True)
 
 
 def _table() -> Mapping[str, Metric]:
-    metrics = [
-        Metric(f"overhead_p{p}_ms", f"gateway overhead, p{p}", lambda m, p=p: m.overhead_ms(p))  # type: ignore[misc]
-        for p in (50, 95, 99)
-    ]
+    metrics = []
+    for p in (50, 95, 99):
+        metrics += [
+            _timed(f"overhead_p{p}_ms", f"gateway overhead, p{p}", Measurement.overhead_ms, p),
+            _timed(f"latency_p{p}_ms", f"latency through the gateway, p{p}", Measurement.latency_ms, p),
+            _timed(f"first_token_p{p}_ms", f"time to the first token, p{p}", Measurement.first_token_ms, p),
+            _timed(
+                f"first_token_overhead_p{p}_ms",
+                f"gateway overhead of the first token, p{p}",
+                Measurement.first_token_overhead_ms,
+                p,
+            ),
+            _timed(f"chunk_gap_p{p}_ms", f"gap between chunks, p{p}", Measurement.chunk_gap_ms, p),
+        ]
     metrics += [
-        Metric(f"latency_p{p}_ms", f"latency through the gateway, p{p}", lambda m, p=p: m.latency_ms(p))  # type: ignore[misc]
-        for p in (50, 95, 99)
-    ]
-    metrics += [
-        Metric("cpu_per_request_ms", "CPU per request", lambda m: m.cpu_ms_per_request()),
+        Metric("cpu_per_request_ms", "CPU per request", lambda m: m.cpu_ms_per_request(), grows_on_slow_hosts=True),
+        Metric(
+            "throughput_rps", "requests answered a second", lambda m: m.throughput_rps(), shrinks_on_slow_hosts=True
+        ),
         Metric(
             "rss_growth_mib_per_1000_requests",
             "memory growth per 1,000 requests",

@@ -5,6 +5,7 @@ gateways once, all side by side, then interleaves: the generations of a block co
 round too. Knows no limits: `until` says when the answer is clear.
 """
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,41 +17,53 @@ from perfgate.experiment.arms import Arm, GatewaySpec
 from perfgate.experiment.measurement import GatewayUse, Measurement, Window
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
-from perfgate.load.runner import Generator
-from perfgate.load.schedule import OpenLoop
+from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
 from perfgate.measure.process_tree import TreeSnapshot, cpu_s_between, snapshot
 
-#: Requests that every fresh gateway answers before its first window: connection pools, lazy imports and caches fill.
+#: Requests for every process of a fresh gateway before its first window: connection pools, lazy imports, caches fill.
 SETTLE_REQUESTS: Final = 100
+#: The same for a closed loop, whose rate is the gateway's own.
+SETTLE_S: Final = 3.0
 
 #: What a window takes beyond warm-up and window, to plan with: connecting, draining, the record.
 WINDOW_EXTRA_S: Final = 0.2
+
+#: Kept open to each worker of an instance that has several, and used in turn, so that all get the same share. More in
+#: flight open more connections. So few that none idles for 5 s, after which uvicorn closes it: four workers at 7/s.
+CONNECTIONS_PER_WORKER: Final = 8
 
 
 class Gateway(Protocol):
     """A gateway that runs."""
 
     @property
-    def pid(self) -> int:
-        """Of its first process."""
+    def pids(self) -> tuple[int, ...]:
+        """Of the first process of each instance; empty where its CPU and memory cannot be measured."""
 
     @property
-    def chat_url(self) -> str:
-        """Where chat completions are POSTed to."""
+    def chat_urls(self) -> tuple[str, ...]:
+        """Where chat completions are POSTed to, one for each instance."""
 
     @property
-    def api_key(self) -> str:
-        """Its master key."""
+    def api_key(self) -> str | None:
+        """The key that every instance accepts."""
 
     def check_alive(self) -> None:
-        """Raise StackFailed when it has ended."""
+        """Raise StackFailed when an instance has ended."""
+
+
+class Runner(Protocol):
+    """Whoever runs loads: load/runner.py's `Generator`."""
+
+    def run(self, job: LoadJob, *, on_event: Callable[[str], None] | None = None) -> LoadResult:
+        """Run one load; `on_event` is called with `window_opened`, `window_closed` and `drained` as they pass."""
 
 
 class Bench(Protocol):
     """Whoever can start gateways in front of the mock: experiment/bench.py, or a fake in a test."""
 
     @property
-    def generator(self) -> Generator:
+    def generator(self) -> Runner:
         """The load generator."""
 
     @property
@@ -121,14 +134,15 @@ def run_rounds(
     bench: Bench,
     scenario: str,
     arms: Sequence[Arm],
-    schedule: OpenLoop,
+    schedule: Schedule,
     plan: RoundsPlan,
     *,
     seed: int,
     until: Callable[[Measurement], bool],
     time_left_s: Callable[[], float],
     payload_bytes: int | None = None,
-    direct_schedule: OpenLoop | None = None,
+    direct_schedule: Schedule | None = None,
+    stream: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_window: Callable[[Measurement], None] = lambda measurement: None,
 ) -> Measurement:
@@ -137,7 +151,7 @@ def run_rounds(
     Args:
         bench: starts gateways, has generator and mock.
         scenario: for the measurement's name and its seeds.
-        arms: the arms of every round; arms with an equal gateway share its process.
+        arms: the arms of every round; arms with an equal gateway share its processes.
         schedule: the load of every window.
         plan: generations and rounds.
         seed: of orders and schedules.
@@ -145,6 +159,7 @@ def run_rounds(
         time_left_s: seconds left for further blocks; the rounds before the first look are made regardless.
         payload_bytes: length of the prompt; None for the published one.
         direct_schedule: of direct windows, where they only have to show the apparatus' state; None for `schedule`.
+        stream: ask for replies as streams.
         on_progress: called before every window.
         on_window: called after every window with everything measured so far.
 
@@ -170,8 +185,11 @@ def run_rounds(
             dict(zip(specs, started[g * len(specs) : (g + 1) * len(specs)], strict=True))
             for g in range(plan.generations)
         ]
-        for gateway in started:
-            _settle(bench, gateway, schedule, payload_bytes)
+        loader = _Loader(bench, payload_bytes, stream)
+        for running in generations:
+            for spec, gateway in running.items():
+                model = next(arm.model for arm in arms if arm.gateway == spec)
+                loader.settle(gateway, Arm("settle", spec, model), schedule)
         for block in range(plan.per_generation_max):
             order = random.Random(f"{seed}/{scenario}/{block}")
             if block == plan.per_generation:
@@ -189,9 +207,8 @@ def run_rounds(
                         )
                     )
                     window_seed = order.getrandbits(32)
-                    load, use = _loaded(
-                        bench, arm, generations[generation], schedules[arm.name], window_seed, payload_bytes
-                    )
+                    served_by = generations[generation][arm.gateway] if arm.gateway is not None else None
+                    load, use = loader.window(arm, served_by, schedules[arm.name], window_seed)
                     window = Window(arm.name, generation, block, position, window_seed, load, use)
                     measurement = measurement.with_windows((window,))
                     on_window(measurement)
@@ -204,52 +221,95 @@ def run_rounds(
     return replace(measurement, stopped="per_generation_max rounds are done")
 
 
-def _settle(bench: Bench, gateway: Gateway, schedule: OpenLoop, payload_bytes: int | None) -> None:
-    settle = OpenLoop(schedule.offered_rps, warm_up_s=0, window_s=max(SETTLE_REQUESTS / schedule.offered_rps, 0.1))
-    target = Target(gateway.chat_url, "perfgate-settle", gateway.api_key)
-    _load(bench, gateway, LoadJob(target, settle, payload_bytes=payload_bytes, cpus=bench.generator_cpus))
+@dataclass(frozen=True, slots=True)
+class _Loader:
+    """Loads one arm at a time.
 
+    Args:
+        bench: whose generator does it.
+        payload_bytes, stream: of every load.
+    """
 
-def _loaded(
-    bench: Bench,
-    arm: Arm,
-    gateways: Mapping[GatewaySpec, Gateway],
-    schedule: OpenLoop,
-    seed: int,
-    payload_bytes: int | None,
-) -> tuple[LoadResult, GatewayUse | None]:
-    """Load one arm for one window; the second value is None for the direct arm."""
-    gateway = gateways[arm.gateway] if arm.gateway is not None else None
-    url, key = (bench.direct_url, None) if gateway is None else (gateway.chat_url, gateway.api_key)
-    target = Target(url, arm.model, key)
-    job = LoadJob(target, schedule, seed, payload_bytes=payload_bytes, cpus=bench.generator_cpus)
-    if gateway is None:
-        bench.check_alive()
-        return bench.generator.run(job), None
-    before = snapshot(gateway.pid)
-    opened: list[TreeSnapshot] = []
+    bench: Bench
+    payload_bytes: int | None
+    stream: bool
 
-    def on_event(name: str) -> None:
-        if name == "window_opened":
-            opened.append(snapshot(gateway.pid))
+    def settle(self, gateway: Gateway, arm: Arm, schedule: Schedule) -> None:
+        """Have a fresh gateway answer requests that nobody measures."""
+        assert arm.gateway is not None
+        if isinstance(schedule, ClosedLoop):
+            settling: Schedule = replace(schedule, warm_up_s=0, window_s=max(SETTLE_S, schedule.think_time_s))
+        else:
+            requests = SETTLE_REQUESTS * arm.gateway.processes
+            settling = OpenLoop(schedule.offered_rps, warm_up_s=0, window_s=max(requests / schedule.offered_rps, 0.1))
+        self._run(self._job(arm, gateway, settling, seed=0), gateway)
 
-    load = _load(bench, gateway, job, on_event)
-    gateway.check_alive()
-    drained = snapshot(gateway.pid)
-    use = GatewayUse(
-        cpu_s=cpu_s_between(opened[0], drained),
-        rss_before_bytes=before.rss_bytes,
-        rss_after_bytes=drained.rss_bytes,
-        requests=load.sent + round(schedule.warm_up_s * schedule.offered_rps),
-        cpu_resolution_ms=drained.resolution_ms,
-    )
-    return load, use
+    def window(
+        self, arm: Arm, gateway: Gateway | None, schedule: Schedule, seed: int
+    ) -> tuple[LoadResult, GatewayUse | None]:
+        """Load an arm for one window; the second value is None where there is no process to look at."""
+        job = self._job(arm, gateway, schedule, seed)
+        if gateway is None:
+            self.bench.check_alive()
+            return self.bench.generator.run(job), None
+        if not gateway.pids:
+            return self._run(job, gateway), None
+        before = _snapshots(gateway)
+        opened: list[TreeSnapshot] = []
 
+        def on_event(name: str) -> None:
+            if name == "window_opened":
+                opened.extend(_snapshots(gateway))
 
-def _load(bench: Bench, gateway: Gateway, job: LoadJob, on_event: Callable[[str], None] | None = None) -> LoadResult:
-    """Run a load; when the gateway has died under it, its own last words are the better message."""
-    try:
-        return bench.generator.run(job, on_event=on_event)
-    except StackFailed:
+        load = self._run(job, gateway, on_event)
         gateway.check_alive()
-        raise
+        drained = _snapshots(gateway)
+        use = GatewayUse(
+            cpu_s=sum(cpu_s_between(start, end) for start, end in zip(opened, drained, strict=True)),
+            rss_before_bytes=sum(tree.rss_bytes for tree in before),
+            rss_after_bytes=sum(tree.rss_bytes for tree in drained),
+            requests=load.sent + _warm_up_requests(schedule, load),
+            cpu_resolution_ms=max(tree.resolution_ms for tree in drained),
+        )
+        return load, use
+
+    def _job(self, arm: Arm, gateway: Gateway | None, schedule: Schedule, seed: int) -> LoadJob:
+        urls: tuple[str, ...] = (self.bench.direct_url,)
+        api_key, workers = None, 1
+        if gateway is not None and arm.gateway is not None:
+            urls, api_key, workers = gateway.chat_urls, gateway.api_key, arm.gateway.workers
+        return LoadJob(
+            tuple(Target(url, arm.model, api_key) for url in urls),
+            schedule,
+            seed,
+            payload_bytes=self.payload_bytes,
+            cpus=self.bench.generator_cpus,
+            stream=self.stream,
+            connections=_connections(schedule, len(urls), workers) if workers > 1 else 0,
+            processes=workers,
+        )
+
+    def _run(self, job: LoadJob, gateway: Gateway, on_event: Callable[[str], None] | None = None) -> LoadResult:
+        """Run a load; when the gateway has died under it, its own last words are the better message."""
+        try:
+            return self.bench.generator.run(job, on_event=on_event)
+        except StackFailed:
+            gateway.check_alive()
+            raise
+
+
+def _connections(schedule: Schedule, instances: int, workers: int) -> int:
+    """How many to keep open to each instance: a multiple of its workers, enough for the users of a closed loop."""
+    users = schedule.users if isinstance(schedule, ClosedLoop) else 0
+    return workers * max(CONNECTIONS_PER_WORKER, math.ceil(users / (instances * workers)))
+
+
+def _snapshots(gateway: Gateway) -> list[TreeSnapshot]:
+    return [snapshot(pid) for pid in gateway.pids]
+
+
+def _warm_up_requests(schedule: Schedule, load: LoadResult) -> int:
+    """Requests before the window: a closed loop sends as many a second before it as in it, as near as can be known."""
+    if isinstance(schedule, ClosedLoop):
+        return round(load.sent * schedule.warm_up_s / schedule.window_s)
+    return round(schedule.warm_up_s * schedule.offered_rps)

@@ -24,7 +24,7 @@ from perfgate.exit_codes import ExitCode, worst
 from perfgate.load.job import DEFAULT_IN_FLIGHT_CAP, LoadJob, Target, check_api_key
 from perfgate.load.result import LoadResult
 from perfgate.load.runner import Generator
-from perfgate.load.schedule import DEFAULT_TAIL_S, Arrivals, OpenLoop
+from perfgate.load.schedule import DEFAULT_TAIL_S, Arrivals, ClosedLoop, OpenLoop, Schedule
 from perfgate.load.summary import summary_json, summary_lines, was_fit
 
 DEFAULT_PATH: Final = "/v1/chat/completions"
@@ -35,12 +35,15 @@ DEFAULT_WARM_UP_S: Final = 3.0
 #: Messages about a job name its fields; the user knows the options.
 _OPTION_OF_FIELD: Final = {
     "offered_rps": "--rate",
+    "users": "--users",
+    "think_time_s": "--think",
     "window_s": "--duration",
     "warm_up_s": "--warm-up",
     "tail_s": "--tail",
     "seed": "--seed",
     "payload_bytes": "--payload-bytes",
     "in_flight_cap": "--in-flight-cap",
+    "connections": "--connections",
 }
 
 _EPILOG: Final = """\
@@ -54,14 +57,23 @@ def add_load(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser(
         "load",
         help="send a load to a gateway and show what came of it",
-        description="Send chat completions at a fixed rate, whether or not earlier ones were answered, and show "
-        "latency from the intended start of each request. No prompt repeats, so no cache can answer.",
+        description="Send chat completions, either at a fixed rate, whether or not earlier ones were answered, or as a "
+        "number of users each of whom waits for the reply before the next request. Latency is shown from the intended "
+        "start of each request. No prompt repeats, so no cache can answer.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     option = parser.add_argument
-    option("url", metavar="URL", help=f"where to; without a path, {DEFAULT_PATH} is added")
-    option("--rate", type=float, required=True, metavar="R", help="requests a second")
+    option(
+        "urls",
+        metavar="URL",
+        nargs="+",
+        help=f"where to; several take turns; without a path, {DEFAULT_PATH} is added",
+    )
+    load = parser.add_mutually_exclusive_group(required=True)
+    load.add_argument("--rate", type=float, metavar="R", help="open loop: requests a second")
+    load.add_argument("--users", type=int, metavar="N", help="closed loop: how many users")
+    option("--think", type=float, metavar="S", help="seconds that each user waits after a reply (0)")
     option("--duration", type=float, required=True, metavar="S", help="seconds of the window that is reported")
     option(
         "--warm-up",
@@ -80,10 +92,10 @@ def add_load(commands: "argparse._SubParsersAction[Any]") -> None:
     option(
         "--arrivals",
         choices=get_args(Arrivals),
-        default="constant",
-        help="evenly spaced requests, or random gaps as of users who do not know of each other (%(default)s)",
+        help="of --rate: evenly spaced requests, or random gaps as of users who do not know of each other (constant)",
     )
     option("--model", default=DEFAULT_MODEL, metavar="M", help="the model to ask for (%(default)s)")
+    option("--stream", action="store_true", help="ask for streams, and show first tokens and gaps between chunks")
     option("--api-key-env", metavar="NAME", help="the environment variable that holds the API key")
     option(
         "--payload-bytes",
@@ -98,6 +110,14 @@ def add_load(commands: "argparse._SubParsersAction[Any]") -> None:
         default=DEFAULT_IN_FLIGHT_CAP,
         metavar="N",
         help="most requests in flight at once; what comes beyond is an error of the gateway (%(default)s)",
+    )
+    option(
+        "--connections",
+        type=int,
+        default=0,
+        metavar="N",
+        help="open N connections to each URL beforehand and use them in turn, so that of several workers behind one "
+        "address all get their share (default: open them as they are needed)",
     )
     option("--cpus", metavar="LIST", help="cores for the generator, such as 1 or 0,2-3 (default: any)")
     option("--json", type=Path, metavar="FILE", help="write everything here too")
@@ -134,7 +154,10 @@ def _check_file(path: Path) -> None:
 def _codes(result: LoadResult) -> Iterator[ExitCode]:
     if not was_fit(result):
         yield ExitCode.INVALID
-    if result.sent and not result.succeeded:
+    if was_fit(result) and not result.sent:  # a closed loop, and its generator line says why
+        print("error: not one request was sent within the window", file=sys.stderr)
+        yield ExitCode.STACK_FAILED
+    elif result.sent and not result.succeeded:
         print("error: not one request succeeded; the errors above say why", file=sys.stderr)
         yield ExitCode.STACK_FAILED
 
@@ -142,30 +165,47 @@ def _codes(result: LoadResult) -> Iterator[ExitCode]:
 def _job(options: argparse.Namespace) -> LoadJob:
     api_key = _api_key(options.api_key_env)
     try:
-        target = Target(_with_path(options.url), options.model, api_key)
+        targets = tuple(Target(_with_path(url), options.model, api_key) for url in options.urls)
     except ValueError as error:
         raise BadInput(f"{error}; write http://HOST:PORT or https://HOST/PATH") from error
     try:
-        schedule = OpenLoop(
-            offered_rps=options.rate,
-            warm_up_s=options.warm_up,
-            window_s=options.duration,
-            tail_s=options.tail,
-            arrivals=options.arrivals,
-        )
         return LoadJob(
-            target=target,
-            schedule=schedule,
+            targets=targets,
+            schedule=_schedule(options),
             seed=options.seed,
             payload_bytes=options.payload_bytes,
             in_flight_cap=options.in_flight_cap,
             cpus=() if options.cpus is None else parse_cpus(options.cpus),
+            stream=options.stream,
+            connections=options.connections,
         )
     except ValueError as error:
         text = str(error)
         for field, option in _OPTION_OF_FIELD.items():
             text = text.replace(f"{field}=", f"{option} ")
         raise BadInput(f"{text}; `perfgate load --help` explains every option") from error
+
+
+def _schedule(options: argparse.Namespace) -> Schedule:
+    if options.users is None:
+        if options.think is not None:
+            raise BadInput("--think goes with --users: requests at a --rate wait for no one")
+        return OpenLoop(
+            offered_rps=options.rate,
+            warm_up_s=options.warm_up,
+            window_s=options.duration,
+            tail_s=options.tail,
+            arrivals=options.arrivals or "constant",
+        )
+    if options.arrivals is not None:
+        raise BadInput("--arrivals goes with --rate: the replies decide when --users send")
+    return ClosedLoop(
+        users=options.users,
+        warm_up_s=options.warm_up,
+        window_s=options.duration,
+        tail_s=options.tail,
+        think_time_s=options.think or 0,
+    )
 
 
 def _with_path(url: str) -> str:
@@ -219,8 +259,13 @@ def _progress(job: LoadJob) -> Iterator[Callable[[str], None]]:
         yield lambda event: None
         return
     schedule = job.schedule
+    load = (
+        f"of {schedule.users:,} users"
+        if isinstance(schedule, ClosedLoop)
+        else f"at {schedule.offered_rps:g} requests/s"
+    )
     phases = {
-        "window_opened": f"window: {schedule.window_s:g} s at {schedule.offered_rps:g} requests/s",
+        "window_opened": f"window: {schedule.window_s:g} s {load}",
         "window_closed": f"waiting for the last replies, at most {schedule.tail_s:g} s",
         "drained": "counting",
     }

@@ -3,36 +3,52 @@
 Comes in: a `LoadJob`. Goes out: a `LoadResult`, and on the way the three instants `window_opened`, `window_closed` and
 `drained`, announced as they pass. Runs in an event loop that has nothing else to do; knows nothing of processes.
 
-    drive --paces--> _Load --sends by--> HttpClient --reports to--> _Load --writes--> Recording
+    drive --starts--> _OpenLoad or _ClosedLoad --sends by--> HttpClient, one a target
+                         |        ^                             |
+        Recording <--writes       +---------reports to----------+
 """
 
 import asyncio
 import gc
+import heapq
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 
 from perfgate.load.alarm import Alarm, until
 from perfgate.load.endpoint import Endpoint
-from perfgate.load.http_client import HttpClient, find_peer, request_head
-from perfgate.load.job import LoadJob
+from perfgate.load.http_client import HttpClient, Peer, find_peer, request_head
+from perfgate.load.job import LoadJob, Target
 from perfgate.load.payload import Payload
 from perfgate.load.recording import Course, Recording
 from perfgate.load.result import Failure, LoadResult
+from perfgate.load.schedule import MAX_REQUESTS, ClosedLoop, OpenLoop, Schedule
 
 Instant = Literal["window_opened", "window_closed", "drained"]
 
 #: How long after the window's end late requests are still sent. Enough for an oversleep at the very end not to read as
 #: starvation; a generator that is further behind has missed its schedule, and `sent_ratio` says by how much.
 SEND_GRACE_S: Final = 0.1
-#: From here to the first request: fixed, and for every request, whose slots and due times are made in this time.
+#: A user whose request failed sends the next one no sooner than this after the failed one was sent: where nothing
+#: listens any more, a connection is refused at once, and users who never paused would take the core that the server
+#: needs to come back. A reply with an error status is a reply, and its user goes on as after any other.
+FAILURE_PAUSE_S: Final = 0.1
+_FAILURE_PAUSE_NS: Final = round(FAILURE_PAUSE_S * 1e9)
+#: From here to the first request: fixed, and for every request (of a closed loop: user), whose slots and due times are
+#: made in this time.
 _START_DELAY_NS: Final = 20_000_000
 _START_DELAY_PER_REQUEST_NS: Final = 100
 #: Requests sent before the loop looks for replies again: a generator that is behind must still read, or every latency
 #: would grow by its own backlog.
 _BURST: Final = 32
+
+
+class TooManyRequests(Exception):
+    """A closed loop was so fast that its requests reached `MAX_REQUESTS`; it was given up."""
 
 
 async def drive(job: LoadJob, *, in_flight_cap: int, announce: Callable[[Instant, float], None]) -> LoadResult:
@@ -48,46 +64,75 @@ async def drive(job: LoadJob, *, in_flight_cap: int, announce: Callable[[Instant
         `SEND_GRACE_S` after the window's end stays unsent.
 
     Raises:
-        Unreachable: nothing accepts connections at the target; nothing was sent.
+        Unreachable: a target accepts no connections, or not as many as are to be opened ahead; nothing was sent.
+        TooManyRequests: of a closed loop.
     """
-    endpoint = Endpoint.of_url(job.target.url)
-    payload = Payload(job.target.model, job.payload_bytes)
-    head = request_head(endpoint, api_key=job.target.api_key, body_bytes=payload.body_bytes)
-    peer = await find_peer(endpoint)
+    routes = [await _route(target, job) for target in job.targets]
     # No collection within the load: it would be measured as the gateway's. Connections leave no cycles behind.
     gc.collect()
     gc.freeze()
     gc.disable()
     try:
-        load = _Load(job, payload, in_flight_cap)
-        client = HttpClient(peer, head, load)
+        load: _Load
+        match job.schedule:
+            case OpenLoop():
+                load = _OpenLoad(job.schedule, job, routes, in_flight_cap)
+            case ClosedLoop():
+                load = _ClosedLoad(job.schedule, job, routes, in_flight_cap)
+        clients = [
+            HttpClient(
+                route.peer,
+                route.head,
+                load,
+                connections=job.connections,
+                processes=job.processes,
+                stream=job.stream,
+            )
+            for route in routes
+        ]
         try:
-            course = await load.run(client, announce)
+            for client in clients:
+                await client.open_ahead()
+            course = await load.run(clients, announce)
         finally:
-            await client.close()
+            for client in clients:
+                await client.close()
     finally:
         gc.enable()
         gc.unfreeze()
     return load.recording.result(course)
 
 
-class _Load:
-    """The state of one load; the `Listener` of its client."""
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What it takes to send a request to one target."""
 
-    def __init__(self, job: LoadJob, payload: Payload, in_flight_cap: int) -> None:
-        schedule = job.schedule
-        starts_ns = schedule.intended_starts_ns(job.seed)
-        begins_mono_ns = time.monotonic_ns() + _START_DELAY_NS + _START_DELAY_PER_REQUEST_NS * len(starts_ns)
-        self._opens_mono_ns = begins_mono_ns + schedule.window_opens_ns
-        self._closes_mono_ns = self._opens_mono_ns + round(schedule.window_s * 1e9)
+    peer: Peer
+    head: bytes
+    payload: Payload
+    api_key: str | None
+
+
+async def _route(target: Target, job: LoadJob) -> _Route:
+    endpoint = Endpoint.of_url(target.url)
+    payload = Payload(target.model, job.payload_bytes, stream=job.stream)
+    head = request_head(endpoint, api_key=target.api_key, body_bytes=payload.body_bytes, stream=job.stream)
+    return _Route(await find_peer(endpoint), head, payload, target.api_key)
+
+
+class _Load:
+    """The state of one load; the `Listener` of its clients. Subclasses know what is due when."""
+
+    recording: Recording
+
+    def __init__(self, schedule: Schedule, job: LoadJob, routes: Sequence[_Route], in_flight_cap: int) -> None:
+        self._streams = job.stream
+        self._window_opens_ns = schedule.window_opens_ns
+        self._window_ns = round(schedule.window_s * 1e9)
         self._tail_s = schedule.tail_s
-        self._window_begins = int(np.searchsorted(starts_ns, schedule.window_opens_ns))
-        self.recording: Final = Recording(starts_ns + begins_mono_ns, self._window_begins)
-        self._due_mono_ns: list[int] = (starts_ns + begins_mono_ns).tolist()
-        self._end = len(self._due_mono_ns)
-        self._next = 0
-        self._payload = payload
-        self._api_key = job.target.api_key
+        self._payloads = [route.payload for route in routes]
+        self._api_keys = [route.api_key for route in routes]
+        self._targets = len(routes)
         self._in_flight_cap = in_flight_cap
         self._in_flight = 0
         self._in_flight_max = 0
@@ -95,30 +140,27 @@ class _Load:
         self._closed = False
         self._settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self, client: HttpClient, announce: Callable[[Instant, float], None]) -> Course:
+    async def run(self, clients: Sequence[HttpClient], announce: Callable[[Instant, float], None]) -> Course:
         """Warm-up, window and drain."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_fault)
-        self._client = client
+        self._clients = clients
         self._pacer = Alarm(loop, self._send_what_is_due)
-        self._pacer.arm(self._due_mono_ns[0])
         try:
-            await until(self._opens_mono_ns)
+            self._begin()
+            self._send_what_is_due()  # nothing yet; sets the alarm
+            await self._reach(self._opens_mono_ns)
             cpu_s_at_open = time.process_time()
             announce("window_opened", self._opens_mono_ns / 1e9)
-            await until(self._closes_mono_ns)
+            await self._reach(self._closes_mono_ns)
             announce("window_closed", self._closes_mono_ns / 1e9)
             self._closed = True
             self._settle_if_done()
             tail_ends_mono_ns = self._closes_mono_ns + round(self._tail_s * 1e9)
-            if not self._settled.done():
-                await until(min(self._closes_mono_ns + round(SEND_GRACE_S * 1e9), tail_ends_mono_ns))
-            self._end = self._next
+            await self._reach(min(self._closes_mono_ns + round(SEND_GRACE_S * 1e9), tail_ends_mono_ns))
+            self._send_no_more()
             self._settle_if_done()
-            left_s = max(0.0, (tail_ends_mono_ns - time.monotonic_ns()) / 1e9)
-            await asyncio.wait([self._settled], timeout=left_s)
-            if self._settled.done():
-                self._settled.result()
+            await self._reach(tail_ends_mono_ns)
         finally:
             self._pacer.close()
         drained_mono_ns = time.monotonic_ns()
@@ -133,6 +175,26 @@ class _Load:
             unfinished_example=f"no whole reply by {self._tail_s:g} s after the window's end",
         )
 
+    # what subclasses know
+
+    def _begin(self) -> None:
+        """Set the clock (`_set_clock`), and make the recording."""
+        raise NotImplementedError
+
+    def _next_due_mono_ns(self) -> int | None:
+        """When the next request is meant to start; None when none is waiting."""
+        raise NotImplementedError
+
+    def _take(self) -> int:
+        """Take the request that `_next_due_mono_ns` spoke of; returns its number."""
+        raise NotImplementedError
+
+    def _send_no_more(self) -> None:
+        """Forget whatever is waiting."""
+        raise NotImplementedError
+
+    # as `Listener` says
+
     def replied(
         self,
         request: int,
@@ -143,56 +205,88 @@ class _Load:
         body_start: bytes,
     ) -> None:
         """As `Listener` says."""
-        if status >= 300 and self._api_key is not None:  # some gateways repeat the key that they refuse
-            body_start = body_start.replace(self._api_key.encode(), b"[api key]")
+        if status >= 300:
+            key = self._api_keys[request % self._targets]
+            if key is not None:  # some gateways repeat the key that they refuse
+                body_start = body_start.replace(key.encode(), b"[api key]")
         self.recording.replied(request, completed_mono_ns, status, overhead_ms, body_bytes, body_start)
-        self._answered(request)
+        self._ended(request, completed_mono_ns)
 
     def failed(self, request: int, failure: Failure, text: str) -> None:
         """As `Listener` says."""
-        self.recording.failed(request, failure, text)
-        self._answered(request)
+        key = self._api_keys[request % self._targets]
+        self.recording.failed(request, failure, text if key is None else text.replace(key, "[api key]"))
+        self._ended(request, time.monotonic_ns(), failed=True)
+
+    def first_token(self, request: int, at_mono_ns: int) -> None:
+        """As `Listener` says."""
+        self.recording.first_token(request, at_mono_ns)
+
+    def streamed(self, request: int, chunks: int, done: bool, gaps_us: "array[int]") -> None:
+        """As `Listener` says."""
+        self.recording.streamed(request, chunks, done, gaps_us)
+
+    # the rest
+
+    def _set_clock(self, slots: int) -> int:
+        """Decide when the load begins, and with it when the window opens and closes; returns the first."""
+        begins_mono_ns = time.monotonic_ns() + _START_DELAY_NS + _START_DELAY_PER_REQUEST_NS * slots
+        self._opens_mono_ns = begins_mono_ns + self._window_opens_ns
+        self._closes_mono_ns = self._opens_mono_ns + self._window_ns
+        return begins_mono_ns
+
+    async def _reach(self, at_mono_ns: int) -> None:
+        """Return at that instant, or as soon as there is nothing left to wait for; raises the load's fault."""
+        waiting = asyncio.ensure_future(until(at_mono_ns))
+        await asyncio.wait([waiting, self._settled], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        if self._settled.done():
+            self._settled.result()
 
     def _send_what_is_due(self) -> None:
         now_mono_ns = time.monotonic_ns()
         for _ in range(_BURST):
-            request = self._next
-            if request == self._end:
+            due_mono_ns = self._next_due_mono_ns()
+            if due_mono_ns is None:
                 self._settle_if_done()
                 return
-            if self._due_mono_ns[request] > now_mono_ns:
+            if due_mono_ns > now_mono_ns:
                 now_mono_ns = time.monotonic_ns()
-                if self._due_mono_ns[request] > now_mono_ns:
+                if due_mono_ns > now_mono_ns:
                     break
-            self._next = request + 1
-            body = self._payload.body(request)
+            request = self._take()
+            target = request % self._targets
+            body = self._payloads[target].body(request)
             now_mono_ns = time.monotonic_ns()
             self.recording.dispatched_mono_ns[request] = now_mono_ns
-            self._dispatch(request, body)
-        if self._next < self._end:
-            self._pacer.arm(self._due_mono_ns[self._next])
+            self._dispatch(request, self._clients[target], body)
+        due_mono_ns = self._next_due_mono_ns()
+        if due_mono_ns is not None:
+            self._pacer.arm(due_mono_ns)
 
-    def _dispatch(self, request: int, body: bytes) -> None:
+    def _dispatch(self, request: int, client: HttpClient, body: bytes) -> None:
         capped = self._in_flight == self._in_flight_cap
         self._in_flight += 1
-        if request >= self._window_begins:
+        if request >= self.recording.window_begins:
             self._unanswered += 1
             if self._in_flight > self._in_flight_max and not capped:
                 self._in_flight_max = self._in_flight
         if capped:
             self.failed(request, Failure.IN_FLIGHT_CAP, f"{self._in_flight_cap} requests were in flight already")
         else:
-            self._client.send(request, body)
+            client.send(request, body)
 
-    def _answered(self, request: int) -> None:
+    def _ended(self, request: int, ended_mono_ns: int, *, failed: bool = False) -> None:
+        """A request has ended at that instant."""
         self._in_flight -= 1
-        if request >= self._window_begins:
+        if request >= self.recording.window_begins:
             self._unanswered -= 1
             if not self._unanswered:
                 self._settle_if_done()
 
     def _settle_if_done(self) -> None:
-        if self._closed and self._next == self._end and not self._unanswered and not self._settled.done():
+        if self._closed and not self._unanswered and self._next_due_mono_ns() is None and not self._settled.done():
             self._settled.set_result(None)
 
     def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -201,3 +295,85 @@ class _Load:
         # Network errors reach the connection too, which counts them.
         if not isinstance(fault, OSError) and not self._settled.done():
             self._settled.set_exception(fault)
+
+
+class _OpenLoad(_Load):
+    """Every request has its instant from the start."""
+
+    def __init__(self, schedule: OpenLoop, job: LoadJob, routes: Sequence[_Route], in_flight_cap: int) -> None:
+        super().__init__(schedule, job, routes, in_flight_cap)
+        self._starts_ns = schedule.intended_starts_ns(job.seed)
+        self._next = 0
+        self._end = len(self._starts_ns)
+
+    def _begin(self) -> None:
+        intended_mono_ns = self._starts_ns + self._set_clock(self._end)
+        self.recording = Recording(intended_mono_ns, self._opens_mono_ns, targets=self._targets, streams=self._streams)
+        self._due_mono_ns: list[int] = intended_mono_ns.tolist()
+
+    def _next_due_mono_ns(self) -> int | None:
+        return self._due_mono_ns[self._next] if self._next < self._end else None
+
+    def _take(self) -> int:
+        self._next += 1
+        return self._next - 1
+
+    def _send_no_more(self) -> None:
+        self._end = self._next
+
+
+class _ClosedLoad(_Load):
+    """The next request of each user has its instant from the end of the one before."""
+
+    def __init__(self, schedule: ClosedLoop, job: LoadJob, routes: Sequence[_Route], in_flight_cap: int) -> None:
+        super().__init__(schedule, job, routes, in_flight_cap)
+        self._first_starts_ns = schedule.first_starts_ns()
+        self._think_time_ns = round(schedule.think_time_s * 1e9)
+        #: A heap of the instants at which the users that wait will send.
+        self._due_mono_ns: list[int] = []
+        self._woken = False
+
+    def _begin(self) -> None:
+        begins_mono_ns = self._set_clock(len(self._first_starts_ns))
+        self.recording = Recording(
+            np.empty(0, np.int64), self._opens_mono_ns, targets=self._targets, streams=self._streams
+        )
+        for start_ns in self._first_starts_ns:
+            self._wait(begins_mono_ns + start_ns)
+
+    def _next_due_mono_ns(self) -> int | None:
+        return self._due_mono_ns[0] if self._due_mono_ns else None
+
+    def _take(self) -> int:
+        request = self.recording.add(heapq.heappop(self._due_mono_ns))
+        if request == MAX_REQUESTS:
+            self._send_no_more()
+            raise TooManyRequests(
+                f"its users sent {MAX_REQUESTS:,} requests before the window closed, the most that one load may count; "
+                "shorten the window, or let fewer users send or think longer"
+            )
+        return request
+
+    def _send_no_more(self) -> None:
+        self._due_mono_ns.clear()
+
+    def _ended(self, request: int, ended_mono_ns: int, *, failed: bool = False) -> None:
+        due_mono_ns = ended_mono_ns + self._think_time_ns
+        if failed:
+            due_mono_ns = max(due_mono_ns, self.recording.dispatched_mono_ns[request] + _FAILURE_PAUSE_NS)
+        self._wait(due_mono_ns)
+        # Not now, in the middle of reading: the reply's connection is not free before all its data is read, and other
+        # replies that have come should get their stamps first.
+        if not self._woken:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._wake)
+        super()._ended(request, ended_mono_ns)
+
+    def _wake(self) -> None:
+        self._woken = False
+        self._send_what_is_due()
+
+    def _wait(self, due_mono_ns: int) -> None:
+        """Queue a user for its next request, unless the window will be over."""
+        if due_mono_ns < self._closes_mono_ns:
+            heapq.heappush(self._due_mono_ns, due_mono_ns)

@@ -17,9 +17,11 @@ from typing import Final
 import uvloop
 
 from perfgate.load import wire
-from perfgate.load.drive import Instant, drive
+from perfgate.load.drive import Instant, TooManyRequests, drive
 from perfgate.load.http_client import Unreachable
+from perfgate.load.job import LoadJob
 from perfgate.load.result import LoadResult
+from perfgate.load.schedule import ClosedLoop
 
 #: Files that are not connections of the load: pipes, timers, the event loop's own, and connections being closed.
 FILES_RESERVED: Final = 200
@@ -61,10 +63,26 @@ async def _work(jobs: asyncio.Queue[bytes], open_files: int) -> None:
         job = wire.job_of_line(await jobs.get())
         os.sched_setaffinity(0, job.cpus or all_cpus)
         cap = max(1, min(job.in_flight_cap, open_files - FILES_RESERVED))
+        if (needed := _connections_needed(job)) > cap:
+            _say(
+                wire.CouldNotRun(
+                    f"{needed:,} connections are needed, and this process may open {open_files:,} files, of which "
+                    f"{FILES_RESERVED} are not for connections; raise the limit (`ulimit -n`)"
+                )
+            )
+            continue
         try:
             _say(await drive(job, in_flight_cap=cap, announce=_announce))
         except Unreachable as error:
+            _say(wire.CouldNotRun(f"{error}; is the server running?"))
+        except TooManyRequests as error:
             _say(wire.CouldNotRun(str(error)))
+
+
+def _connections_needed(job: LoadJob) -> int:
+    """How many connections the job cannot do without; an open loop's cap may be lower, and then says so."""
+    users = job.schedule.users if isinstance(job.schedule, ClosedLoop) else 0
+    return max(users, job.connections * len(job.targets))
 
 
 def _announce(instant: Instant, mono_s: float) -> None:

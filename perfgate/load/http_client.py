@@ -4,7 +4,9 @@ Comes in: request bodies, each with a number. Goes out: for every request exactl
 the `Listener`. HTTP/1.1 over asyncio transports (uvloop's, in the generator) with the httptools parser: no tasks, no
 thread, no header objects on the way, and the completion is stamped where the last byte is parsed.
 
-    HttpClient --opens and keeps--> Connection --tells--> Listener
+    HttpClient --opens and keeps--> Connection, or StreamConnection --tells--> Listener
+                                                        |
+                                                        +--feeds--> EventStream
 
 Nothing is retried and nothing is redirected: what happened to a request is what the server did to it.
 """
@@ -13,19 +15,30 @@ import asyncio
 import socket
 import ssl
 import time
+from array import array
+from collections import deque
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final, Protocol, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from perfgate.load.endpoint import Endpoint
+from perfgate.load.event_stream import EventStream
 from perfgate.load.result import Failure
+from perfgate.measure.acceptors import acceptors
 
 OVERHEAD_HEADER: Final = b"x-litellm-overhead-duration-ms"
 _LENGTH_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 _KEPT_HEADERS: Final = _LENGTH_HEADERS | {OVERHEAD_HEADER}
 #: How long the first connection of a load may take: a server that cannot accept one in this time is not there.
 CONNECT_DEADLINE_S: Final = 10.0
+#: From one connection opened ahead to the next: of several workers behind one listening socket, whichever wakes first
+#: accepts all that has come, so by the next connection all of them should be waiting again.
+CONNECT_SPACING_S: Final = 0.002
+#: Beyond those that are meant to be kept, no connection that idled longer is used: its server may be about to close it
+#: (gunicorn does after 2 s, uvicorn and Node.js after 5 s), and the request would be lost with it.
+SPARE_IDLE_MAX_S: Final = 1.5
 _IDLE: Final = -1
 
 
@@ -50,14 +63,20 @@ class Listener(Protocol):
     def failed(self, request: int, failure: Failure, text: str) -> None:
         """No whole reply came, and none will."""
 
+    def first_token(self, request: int, at_mono_ns: int) -> None:
+        """The first chunk with content of a stream came."""
 
-def request_head(endpoint: Endpoint, *, api_key: str | None, body_bytes: int) -> bytes:
+    def streamed(self, request: int, chunks: int, done: bool, gaps_us: "array[int]") -> None:
+        """What came of a stream, just before `replied` or `failed` says how it ended; arguments as `EventStream`'s."""
+
+
+def request_head(endpoint: Endpoint, *, api_key: str | None, body_bytes: int, stream: bool = False) -> bytes:
     """Everything of a POST that comes before its body; the same for every request of a load."""
     lines = [
         f"POST {endpoint.path} HTTP/1.1",
         f"host: {endpoint.host_header}",
         "user-agent: perfgate",
-        "accept: application/json",
+        f"accept: {'text/event-stream' if stream else 'application/json'}",
         "content-type: application/json",
         f"content-length: {body_bytes}",
         *([] if api_key is None else [f"authorization: Bearer {api_key}"]),
@@ -119,35 +138,82 @@ async def find_peer(endpoint: Endpoint) -> Peer:
 
 
 class HttpClient:
-    """Sends each request on an idle connection, the last used first, or on a new one when none is idle.
+    """Sends each request on an idle connection, the longest idle first, or on a new one when none is idle.
 
-    There is no cap on connections: whoever sends decides how many requests are in flight.
+    There is no cap on connections: whoever sends decides how many requests are in flight. Taking turns spreads the
+    requests over all workers behind one listening socket, also where few requests are in flight.
 
     Args:
         peer: where connections go.
         head: what precedes every body (`request_head`).
         listener: told of every request's end.
+        connections: as long as fewer are open, a request opens one rather than wait for its turn on another.
+        processes: how many accept connections at the peer, which is on this host: of those that are opened ahead, each
+            gets the same number.
+        stream: replies are streams of events.
     """
 
-    def __init__(self, peer: Peer, head: bytes, listener: Listener) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        head: bytes,
+        listener: Listener,
+        *,
+        connections: int = 0,
+        processes: int = 1,
+        stream: bool = False,
+    ) -> None:
         self.listener: Final = listener
-        self.idle: Final[list[Connection]] = []
+        self.idle: Final[deque[Connection]] = deque()
         self.open: Final[set[Connection]] = set()
         self._peer = peer
         self._head = head
+        self._connections = connections
+        self._processes = processes
+        self._new_connection = StreamConnection if stream else Connection
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[None]] = set()
 
     def send(self, request: int, body: bytes) -> None:
         """Send one request now; its number (>= 0) comes back to the listener."""
-        while self.idle:
-            connection = self.idle.pop()
-            if connection.usable:
+        if not self._connections or len(self.open) + len(self._connecting) >= self._connections:
+            connection = self._longest_idle()
+            if connection is not None:
                 connection.send(request, self._head + body)
                 return
         task = self._loop.create_task(self._connect_and_send(request, body))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
+
+    async def open_ahead(self) -> None:
+        """Open the connections that are meant to be there from the start.
+
+        Raises:
+            Unreachable: they could not all be opened.
+        """
+        opened, accepting = 0, 0
+        deadline_s = CONNECT_DEADLINE_S + self._connections * CONNECT_SPACING_S
+        try:
+            async with asyncio.timeout(deadline_s):
+                while len(self.idle) < self._connections:
+                    connection = self._new_connection(self)
+                    await self._peer.connect(connection)
+                    self.idle.append(connection)
+                    opened += 1
+                    await asyncio.sleep(CONNECT_SPACING_S)
+                    if self._processes > 1 and len(self.idle) == self._connections:
+                        accepting = self._keep_equal_shares()
+        except OSError as error:  # TimeoutError is one, and has no text
+            if self._processes > 1 and opened >= self._connections:
+                raise Unreachable(
+                    f"of {opened} connections to {self._peer.address}:{self._peer.port}, {accepting} of "
+                    f"{self._processes} processes accepted any share, where each should have had "
+                    f"{self._connections // self._processes}"
+                ) from error
+            raise Unreachable(
+                f"{opened} of {self._connections} connections to {self._peer.address}:{self._peer.port} could be "
+                f"opened: {str(error) or f'no more within {deadline_s:g} s'}"
+            ) from error
 
     async def close(self) -> None:
         """Drop every connection; the listener hears nothing of requests that are still in flight."""
@@ -157,8 +223,40 @@ class HttpClient:
         for connection in tuple(self.open):
             connection.abandon()
 
+    def _keep_equal_shares(self) -> int:
+        """Drop what any process has accepted beyond its share, and what none has; how many processes have accepted."""
+        connection_of = {connection.local_port: connection for connection in self.idle}
+        by_process: dict[int, list[Connection]] = {}
+        for port, process in acceptors(self._peer.port, connection_of).items():
+            by_process.setdefault(process, []).append(connection_of[port])
+        share = self._connections // self._processes
+        shares = [kept[:share] for kept in by_process.values()]
+        # In turn, so that requests that follow each other go to different processes.
+        kept = [connection for turn in zip_longest(*shares) for connection in turn if connection is not None]
+        for connection in connection_of.values():
+            if connection not in kept:
+                connection.abandon()
+        self.idle.clear()
+        self.idle.extend(kept)
+        return len(by_process)
+
+    def _longest_idle(self) -> "Connection | None":
+        spare_since_mono_ns = None
+        while self.idle:
+            connection = self.idle.popleft()
+            if not connection.usable:
+                continue
+            if len(self.idle) < max(1, self._connections):
+                return connection
+            if spare_since_mono_ns is None:
+                spare_since_mono_ns = time.monotonic_ns() - round(SPARE_IDLE_MAX_S * 1e9)
+            if connection.idle_since_mono_ns > spare_since_mono_ns:
+                return connection
+            connection.abandon()
+        return None
+
     async def _connect_and_send(self, request: int, body: bytes) -> None:
-        connection = Connection(self)
+        connection = self._new_connection(self)
         try:
             await self._peer.connect(connection)
         except ConnectionRefusedError as error:
@@ -176,6 +274,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, client: HttpClient) -> None:
         self.usable = False
+        self.idle_since_mono_ns = 0
         self._client = client
         self._transport: asyncio.Transport | None = None
         self._parser: HttpResponseParser | None = None
@@ -187,6 +286,11 @@ class Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._body_start = b""
         self._keep = False
+
+    @property
+    def local_port(self) -> int:
+        """Our end's port; 0 when the connection is lost."""
+        return int(self._transport.get_extra_info("sockname")[1]) if self._transport is not None else 0
 
     def send(self, request: int, data: bytes) -> None:
         """Write one request; only when `usable`, or just connected."""
@@ -210,6 +314,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._parser = HttpResponseParser(self)
         self.usable = True
+        self.idle_since_mono_ns = time.monotonic_ns()
         self._client.open.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -228,6 +333,7 @@ class Connection(asyncio.Protocol):
             # Only now, with all data parsed, may the connection serve another request.
             if self._keep:
                 self._keep = False
+                self.idle_since_mono_ns = time.monotonic_ns()
                 self._client.idle.append(self)
             else:
                 self._drop()
@@ -279,12 +385,15 @@ class Connection(asyncio.Protocol):
         request, overhead = self._request, self._headers.get(OVERHEAD_HEADER)
         body_bytes, body_start = self._body_bytes, self._body_start
         self._request = _IDLE
+        self._forget_reply()
+        status = self._parser.get_status_code()
+        self._client.listener.replied(request, completed_mono_ns, status, overhead, body_bytes, body_start)
+
+    def _forget_reply(self) -> None:
         self._headers_complete = False
         self._headers.clear()
         self._body_bytes = 0
         self._body_start = b""
-        status = self._parser.get_status_code()
-        self._client.listener.replied(request, completed_mono_ns, status, overhead, body_bytes, body_start)
 
     def _lost(self, error: Exception | None) -> None:
         self.usable = False
@@ -314,6 +423,65 @@ class Connection(asyncio.Protocol):
         self.usable = False
         if self._transport is not None:
             self._transport.abort()
+
+
+class StreamConnection(Connection):
+    """A connection whose replies are streams of events; other replies than 2xx are read as a `Connection` does."""
+
+    def __init__(self, client: HttpClient) -> None:
+        super().__init__(client)
+        self._events = EventStream()
+        self._received_mono_ns = 0
+
+    def send(self, request: int, data: bytes) -> None:
+        """As `Connection.send`."""
+        self._events = EventStream()
+        super().send(request, data)
+
+    def data_received(self, data: bytes) -> None:
+        """As `Connection.data_received`; all events in one packet have one instant."""
+        self._received_mono_ns = time.monotonic_ns()
+        super().data_received(data)
+
+    def on_body(self, body: bytes) -> None:
+        """Read the events."""
+        super().on_body(body)
+        if not self._is_streaming():
+            return
+        events = self._events
+        began = events.first_token_mono_ns
+        events.feed(body, self._received_mono_ns)
+        if not began and events.first_token_mono_ns:
+            self._client.listener.first_token(self._request, events.first_token_mono_ns)
+
+    def _report(self) -> None:
+        if not self._is_streaming():
+            super()._report()
+        elif fault := self._events.fault("the reply ended"):
+            self._fail(*fault)
+            self._forget_reply()
+        else:
+            self._tell_what_came()
+            super()._report()
+
+    def _fail(self, failure: Failure, text: str) -> None:
+        if self._is_streaming():
+            self._tell_what_came()
+            if failure in (Failure.CONNECTION_CLOSED, Failure.CONNECTION_RESET):
+                failure, text = self._events.fault(text) or (failure, text)
+        super()._fail(failure, text)
+
+    def _tell_what_came(self) -> None:
+        events = self._events
+        self._client.listener.streamed(self._request, events.chunks, events.done, events.gaps_us)
+
+    def _is_streaming(self) -> bool:
+        return (
+            self._request != _IDLE
+            and self._headers_complete
+            and self._parser is not None
+            and 200 <= self._parser.get_status_code() < 300
+        )
 
 
 def _words(error: Exception) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from perfgate.load.endpoint import Endpoint
 from perfgate.load.payload import check_prompt_bytes
-from perfgate.load.schedule import OpenLoop
+from perfgate.load.schedule import ClosedLoop, Schedule
 
 DEFAULT_IN_FLIGHT_CAP: Final = 10_000
 
@@ -38,28 +38,51 @@ class LoadJob:
     """One load.
 
     Args:
-        target: where to.
+        targets: where to, in turn by request number; each with its own model and key.
         schedule: when.
         seed: of Poisson gaps.
         payload_bytes: length of the prompt; None is LiteLLM's published prompt (load/payload.py).
         in_flight_cap: the most requests in flight at once; reaching it is counted as the gateway's error.
         cpus: cores the generator pins itself to; empty means all that the process which started it may use.
+        stream: ask for event streams, and time their chunks.
+        connections: so many to each target are opened before the load and used in turn, so that all of several workers
+            behind one listening socket get their share; 0 opens connections when they are needed.
+        processes: how many processes of this host accept the connections to each target; of several, each is given as
+            many of `connections` as the others (measure/acceptors.py says why).
     """
 
-    target: Target
-    schedule: OpenLoop
+    targets: tuple[Target, ...]
+    schedule: Schedule
     seed: int = 0
     payload_bytes: int | None = None
     in_flight_cap: int = DEFAULT_IN_FLIGHT_CAP
     cpus: tuple[int, ...] = ()
+    stream: bool = False
+    connections: int = 0
+    processes: int = 1
 
     def __post_init__(self) -> None:
         """Check every field; a job that exists can be run."""
+        if not self.targets:
+            raise ValueError("targets=() must hold at least one target")
         check_prompt_bytes(self.payload_bytes)
         if self.seed < 0:
             raise ValueError(f"seed={self.seed} must not be negative")
         if self.in_flight_cap < 1:
             raise ValueError(f"in_flight_cap={self.in_flight_cap} must be at least 1")
+        if isinstance(self.schedule, ClosedLoop) and self.schedule.users > self.in_flight_cap:
+            raise ValueError(f"users={self.schedule.users} must not be more than in_flight_cap={self.in_flight_cap}")
+        if self.connections < 0:
+            raise ValueError(f"connections={self.connections} must not be negative")
+        if self.connections * len(self.targets) > self.in_flight_cap:
+            raise ValueError(
+                f"connections={self.connections} to each of {len(self.targets)} targets must not be more in total than "
+                f"in_flight_cap={self.in_flight_cap}"
+            )
+        if self.processes < 1 or (self.processes > 1 and (not self.connections or self.connections % self.processes)):
+            raise ValueError(
+                f"processes={self.processes} must be at least 1, and connections={self.connections} a multiple of more"
+            )
         if any(cpu < 0 for cpu in self.cpus):
             raise ValueError(f"cpus={self.cpus} must not be negative")
 

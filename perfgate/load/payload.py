@@ -28,15 +28,16 @@ class Payload:
     Args:
         model: the model to ask for.
         prompt_bytes: length of the prompt, id included; None is LiteLLM's published prompt of 16,350 bytes.
+        stream: ask for the reply as a stream of events.
 
     Raises:
         ValueError: prompt_bytes leaves no room for the id, or is absurdly large.
     """
 
-    def __init__(self, model: str, prompt_bytes: int | None) -> None:
+    def __init__(self, model: str, prompt_bytes: int | None, *, stream: bool = False) -> None:
         check_prompt_bytes(prompt_bytes)
         self._before = b'{"model": ' + json.dumps(model).encode() + b', "messages": [{"role": "user", "content": "'
-        self._after = b'"}], "user": ' + json.dumps(END_USER).encode() + b"}"
+        self._after = b'"}], "user": ' + json.dumps(END_USER).encode() + (b', "stream": true}' if stream else b"}")
         if prompt_bytes is None:
             self._text, self._repeats = PUBLISHED_SENTENCE, PUBLISHED_REPEATS
         else:

@@ -1,7 +1,8 @@
 """What became of each request of a load, and what do all of them come to?
 
 Comes in: raw nanoseconds and outcomes, one slot a request, written while the load runs. Goes out: a `LoadResult`, made
-after it. The slots are plain arrays, allocated beforehand: recording must cost next to nothing.
+after it. The slots are plain arrays: recording must cost next to nothing. An open loop's are all made beforehand; a
+closed loop adds each at the end as it is needed.
 """
 
 import math
@@ -45,21 +46,51 @@ class Recording:
     """One slot for every request of warm-up and window.
 
     Args:
-        intended_mono_ns: intended starts, ascending.
-        window_begins: number of the window's first request.
+        intended_mono_ns: intended starts that are known already, ascending.
+        window_opens_mono_ns: the window's requests are those whose intended start is not before this.
+        targets: how many targets take turns.
+        streams: whether replies are streams.
     """
 
-    def __init__(self, intended_mono_ns: npt.NDArray[np.int64], window_begins: int) -> None:
+    def __init__(
+        self,
+        intended_mono_ns: npt.NDArray[np.int64],
+        window_opens_mono_ns: int,
+        *,
+        targets: int = 1,
+        streams: bool = False,
+    ) -> None:
         count = len(intended_mono_ns)
-        self._intended_mono_ns = intended_mono_ns
-        self._window_begins = window_begins
+        self._window_opens_mono_ns = window_opens_mono_ns
+        self._targets = targets
+        self._streams = streams
+        #: Number of the window's first request; while there is none, of the next request.
+        self.window_begins = int(np.searchsorted(intended_mono_ns, window_opens_mono_ns))
+        self._intended_mono_ns = array("q", intended_mono_ns.tobytes())
         #: Written by whoever sends, at the moment of dispatch; 0 is not sent.
         self.dispatched_mono_ns: Final = array("q", bytes(8 * count))
         self._completed_mono_ns = array("q", bytes(8 * count))
         self._overhead_us = array("q", [_NO_HEADER]) * count
         self._outcomes = array("h", bytes(2 * count))
+        self._first_token_mono_ns = array("q", bytes(8 * count))
+        self._gaps_us = array("I")
+        self._chunks = 0
+        self._streams_done = 0
         self._reply_bytes = 0
         self._examples: dict[str, str] = {}
+
+    def add(self, intended_mono_ns: int) -> int:
+        """Make a slot for one more request, due no earlier than the last one; returns its number."""
+        request = len(self._outcomes)
+        self._intended_mono_ns.append(intended_mono_ns)
+        self.dispatched_mono_ns.append(0)
+        self._completed_mono_ns.append(0)
+        self._overhead_us.append(_NO_HEADER)
+        self._outcomes.append(_NO_OUTCOME)
+        self._first_token_mono_ns.append(0)
+        if intended_mono_ns < self._window_opens_mono_ns:
+            self.window_begins = request + 1
+        return request
 
     def replied(
         self,
@@ -76,21 +107,32 @@ class Recording:
         if 200 <= status < 300:
             if overhead_ms is not None:
                 self._overhead_us[request] = _microseconds(overhead_ms)
-            if request >= self._window_begins:
+            if request >= self.window_begins:
                 self._reply_bytes += body_bytes
-        elif request >= self._window_begins and (kind := f"http_{status}") not in self._examples:
+        elif request >= self.window_begins and (kind := f"http_{status}") not in self._examples:
             self._examples[kind] = f"HTTP {status}: {body_start[:200].decode(errors='replace')}"
 
     def failed(self, request: int, failure: Failure, text: str) -> None:
         """No whole reply came."""
         self._outcomes[request] = _CODES[failure]
-        if request >= self._window_begins:
+        if request >= self.window_begins:
             self._examples.setdefault(failure, text)
+
+    def first_token(self, request: int, at_mono_ns: int) -> None:
+        """The first chunk with content of a stream came."""
+        self._first_token_mono_ns[request] = at_mono_ns
+
+    def streamed(self, request: int, chunks: int, done: bool, gaps_us: "array[int]") -> None:
+        """A stream has ended, whole or not; arguments as `Listener.streamed`."""
+        if request >= self.window_begins:
+            self._chunks += chunks
+            self._streams_done += done
+            self._gaps_us.extend(gaps_us)
 
     def result(self, course: Course) -> LoadResult:
         """Everything the window came to."""
-        window = slice(self._window_begins, None)
-        intended = self._intended_mono_ns[window]
+        window = slice(self.window_begins, None)
+        intended = np.frombuffer(self._intended_mono_ns, np.int64)[window]
         dispatched = np.frombuffer(self.dispatched_mono_ns, np.int64)[window]
         outcomes = np.frombuffer(self._outcomes, np.int16)[window].copy()
         overhead_us = np.frombuffer(self._overhead_us, np.int64)[window]
@@ -101,6 +143,11 @@ class Recording:
         ended = np.where(unfinished, course.drained_mono_ns, np.frombuffer(self._completed_mono_ns, np.int64)[window])
         timed = succeeded | unfinished
         overheads_us = overhead_us[succeeded]
+        first_token = np.frombuffer(self._first_token_mono_ns, np.int64)[window].copy()
+        if self._streams:
+            first_token[unfinished & (first_token == 0)] = course.drained_mono_ns
+        began = timed & (first_token > 0)
+        sent_numbers = self.window_begins + np.flatnonzero(sent)
         return LoadResult(
             offered=len(intended),
             sent=int(sent.sum()),
@@ -120,6 +167,12 @@ class Recording:
             generator_cpu_s=course.generator_cpu_s,
             in_flight_max=course.in_flight_max,
             in_flight_cap=course.in_flight_cap,
+            sent_by_target=tuple(np.bincount(sent_numbers % self._targets, minlength=self._targets).tolist()),
+            first_token=Histogram.of_us((first_token - intended)[began] // 1000),
+            first_token_service=Histogram.of_us((first_token - dispatched)[began] // 1000),
+            chunk_gap=Histogram.of_us(np.frombuffer(self._gaps_us, np.uint32).astype(np.int64)),
+            chunks=self._chunks,
+            streams_done=self._streams_done,
         )
 
     def _errors(self, outcomes: npt.NDArray[np.int16], unfinished_example: str) -> tuple[ErrorCount, ...]:

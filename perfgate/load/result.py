@@ -10,7 +10,7 @@ from perfgate.measure.histogram import Histogram
 
 
 class Failure(StrEnum):
-    """Why a request that was sent has no whole reply."""
+    """Why a request that was sent has no whole reply, or no whole stream."""
 
     CONNECT_REFUSED = "connect_refused"  #: nothing listened any more
     CONNECT_FAILED = "connect_failed"  #: any other failure to connect
@@ -18,6 +18,8 @@ class Failure(StrEnum):
     KEPT_ALIVE_CLOSED = "kept_alive_closed"  #: a kept-alive connection was closed before any of the reply came
     CONNECTION_CLOSED = "connection_closed"  #: the server closed the connection before the reply was whole
     CONNECTION_RESET = "connection_reset"  #: the connection broke before the reply was whole
+    STREAM_CUT_SHORT = "stream_cut_short"  #: a stream ended, or its connection did, without [DONE]
+    STREAM_ERROR = "stream_error"  #: an event of the stream is an error
     BAD_REPLY = "bad_reply"  #: what came is not HTTP/1.1
     IN_FLIGHT_CAP = "in_flight_cap"  #: not put on a connection, since the cap was reached: the gateway's fault
     UNFINISHED = "unfinished"  #: no whole reply by the end of the tail
@@ -43,10 +45,10 @@ class LoadResult:
     """The window of one load; every count is of requests whose intended start lies in the window.
 
     Args:
-        offered: how many the schedule meant to start.
+        offered: how many the schedule meant to start; the same as `sent` for a closed loop, which has no schedule.
         sent: how many were dispatched: put on a connection, or on one being opened for them, or would have been but
             for the in-flight cap.
-        completed: how many got a whole reply, of any status, by the end of the tail.
+        completed: how many got a whole reply (a whole stream ends with [DONE]), of any status, by the end of the tail.
         succeeded: how many of those had a 2xx status.
         errors: everything else, by kind, most frequent first. offered - sent is the generator's and not in here.
         statuses: completed requests by HTTP status.
@@ -64,6 +66,14 @@ class LoadResult:
         generator_cpu_s: CPU of the generator process from window open to drained.
         in_flight_max: the most requests that were in flight at once.
         in_flight_cap: the cap that held: the job's, or less where the process may open fewer files.
+        sent_by_target: `sent` of each target, in the order of the job.
+        first_token: first chunk with content minus intended start, of `succeeded` streams; `unfinished` ones likewise,
+            or with the time to the end of the tail when no content came. Empty when the job asked for no streams.
+        first_token_service: first chunk with content minus actual send, of the same.
+        chunk_gap: from one chunk with content to the next of the same stream, of every stream that ended, whole or not.
+            Chunks that came in one packet are no time apart, which counts as 1 us.
+        chunks: events of those streams, with or without content, [DONE] not counted.
+        streams_done: how many of those streams ended with [DONE].
     """
 
     offered: int
@@ -84,11 +94,17 @@ class LoadResult:
     generator_cpu_s: float
     in_flight_max: int
     in_flight_cap: int
+    sent_by_target: tuple[int, ...]
+    first_token: Histogram
+    first_token_service: Histogram
+    chunk_gap: Histogram
+    chunks: int
+    streams_done: int
 
     @property
     def sent_ratio(self) -> float:
-        """sent / offered: what the generator managed of its schedule."""
-        return self.sent / self.offered
+        """sent / offered: what the generator managed of its schedule; 1 when a closed loop offered nothing."""
+        return self.sent / self.offered if self.offered else 1.0
 
     @property
     def completed_ratio(self) -> float:

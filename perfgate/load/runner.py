@@ -70,7 +70,8 @@ class Generator:
             on_event: called with `window_opened`, `window_closed` and `drained`, each as soon as it has passed.
 
         Raises:
-            StackFailed: the target accepts no connection, or the generator ended, hung, or said what it should not.
+            StackFailed: a target accepts no connection, the job cannot be run here, or the generator ended, hung, or
+                said what it should not.
         """
         schedule = job.schedule
         deadline_mono_s = time.monotonic() + schedule.warm_up_s + schedule.window_s + schedule.tail_s + MARGIN_S
@@ -107,7 +108,8 @@ class Generator:
                     if on_event is not None:
                         on_event(report.name)
                 case wire.CouldNotRun():
-                    raise StackFailed(f"{job.target.url} cannot be loaded: {report.reason}; is the server running?")
+                    urls = ", ".join(dict.fromkeys(target.url for target in job.targets))
+                    raise StackFailed(f"{urls} cannot be loaded: {report.reason}")
                 case LoadResult():
                     return report
 

@@ -1,6 +1,7 @@
 """When is each request meant to start?
 
-Comes in: a schedule as a value. Goes out: intended starts in nanoseconds from the start of the load.
+Comes in: a schedule as a value. Goes out: intended starts in nanoseconds from the start of the load: all of them for an
+open loop, the first of every user for a closed one, where the replies decide on the rest.
 The schedule knows nothing of HTTP, clocks or processes.
 """
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 Arrivals = Literal["constant", "poisson"]
 
-#: The most requests one load may send: a bound on memory (about 40 bytes each) and on what a typo can do.
+#: The most requests one load may send: a bound on memory (about 80 bytes each) and on what a typo can do.
 MAX_REQUESTS: Final = 5_000_000
 #: The longest one load may last, in seconds, warm-up and tail included.
 MAX_DURATION_S: Final = 3_600.0
@@ -44,16 +45,9 @@ class OpenLoop:
         """Check every field; a schedule that exists can be run."""
         if not self.offered_rps > 0:
             raise ValueError(f"offered_rps={self.offered_rps} must be above 0")
-        if not self.window_s > 0:
-            raise ValueError(f"window_s={self.window_s} must be above 0")
-        for name in ("warm_up_s", "tail_s"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        _check_durations(self.warm_up_s, self.window_s, self.tail_s)
         if self.arrivals not in ("constant", "poisson"):
             raise ValueError(f"arrivals={self.arrivals!r} must be 'constant' or 'poisson'")
-        total_s = self.warm_up_s + self.window_s + self.tail_s
-        if total_s > MAX_DURATION_S:
-            raise ValueError(f"warm-up, window and tail last {total_s:g} s, at most {MAX_DURATION_S:g} s")
         if self.offered_rps * (self.warm_up_s + self.window_s) > MAX_REQUESTS:
             raise ValueError(f"offered_rps={self.offered_rps:g} over that time is more than {MAX_REQUESTS} requests")
         if self.offered_rps * self.window_s < 1:
@@ -89,3 +83,67 @@ class OpenLoop:
     def window_opens_ns(self) -> int:
         """Where the window begins, in ns from the start of the load."""
         return int(self.warm_up_s * 1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLoop:
+    """Users of whom each sends, waits for the whole reply, thinks, and sends again.
+
+    How many requests that comes to depends on the replies. Reaching `MAX_REQUESTS` ends the load with an error.
+
+    Args:
+        users: how many; never more requests than that are in flight.
+        warm_up_s: load before the window; answered, not reported.
+        window_s: the requests whose intended start lies in here are the ones reported.
+        tail_s: how long after the window its unanswered requests may still complete.
+        think_time_s: from the end of a reply to the same user's next request.
+
+    >>> ClosedLoop(users=4, warm_up_s=1, window_s=4, think_time_s=2).first_starts_ns()
+    [0, 500000000, 1000000000, 1500000000]
+    """
+
+    users: int
+    warm_up_s: float
+    window_s: float
+    tail_s: float = DEFAULT_TAIL_S
+    think_time_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every field; a schedule that exists can be run."""
+        if not 1 <= self.users <= MAX_REQUESTS:
+            raise ValueError(f"users={self.users} must be from 1 to {MAX_REQUESTS}")
+        _check_durations(self.warm_up_s, self.window_s, self.tail_s)
+        if not self.think_time_s >= 0:
+            raise ValueError(f"think_time_s={self.think_time_s} must not be negative")
+        if self.think_time_s > self.users * self.window_s:
+            raise ValueError(
+                f"think_time_s={self.think_time_s:g} of users={self.users} may leave window_s={self.window_s:g} "
+                "without a request"
+            )
+
+    def first_starts_ns(self) -> list[int]:
+        """When each user first sends, in ns from the start of the load, ascending.
+
+        Spread over one think time, so that the users do not march in step.
+        """
+        return [round(self.think_time_s * 1e9 * user / self.users) for user in range(self.users)]
+
+    @property
+    def window_opens_ns(self) -> int:
+        """Where the window begins, in ns from the start of the load."""
+        return int(self.warm_up_s * 1e9)
+
+
+Schedule = OpenLoop | ClosedLoop
+
+
+def _check_durations(warm_up_s: float, window_s: float, tail_s: float) -> None:
+    if not window_s > 0:
+        raise ValueError(f"window_s={window_s} must be above 0")
+    if not warm_up_s >= 0:
+        raise ValueError(f"warm_up_s={warm_up_s} must not be negative")
+    if not tail_s >= 0:
+        raise ValueError(f"tail_s={tail_s} must not be negative")
+    total_s = warm_up_s + window_s + tail_s
+    if total_s > MAX_DURATION_S:
+        raise ValueError(f"warm-up, window and tail last {total_s:g} s, at most {MAX_DURATION_S:g} s")

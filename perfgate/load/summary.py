@@ -4,13 +4,14 @@ Comes in: the job and its result. Goes out: lines of text, a JSON document, and 
 and writes nothing; judges the generator, never the gateway.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 from perfgate.load.job import LoadJob
 from perfgate.load.payload import Payload
 from perfgate.load.result import LoadResult
+from perfgate.load.schedule import ClosedLoop
 from perfgate.load.wire import result_as_json
 from perfgate.measure.histogram import Histogram
 
@@ -18,7 +19,7 @@ from perfgate.measure.histogram import Histogram
 SENT_RATIO_MIN: Final = 0.98
 DISPATCH_LAG_P99_MAX_MS: Final = 2.0
 #: Of the JSON document; raised whenever a field changes its meaning or goes.
-JSON_SCHEMA_VERSION: Final = 1
+JSON_SCHEMA_VERSION: Final = 2
 _PERCENTILES: Final = (50.0, 95.0, 99.0)
 _LABEL_WIDTH: Final = 17
 
@@ -30,33 +31,32 @@ def was_fit(result: LoadResult) -> bool:
 
 def summary_lines(job: LoadJob, result: LoadResult) -> list[str]:
     """The result for people."""
-    schedule = job.schedule
-    prompt_bytes = Payload(job.target.model, job.payload_bytes).prompt_bytes
-    timing = f"window {schedule.window_s:g} s after {schedule.warm_up_s:g} s of warm-up"
     drained_in_s = result.drained_mono_s - result.window_opened_mono_s
     return [
-        f"{job.target.url}  model {job.target.model}, prompts of {prompt_bytes:,} bytes",
-        f"open loop, {schedule.offered_rps:g} requests/s, {schedule.arrivals} arrivals, {timing}",
+        *_target_lines(job, result),
+        _schedule_line(job),
         "",
         _labelled(
             "requests",
-            f"offered {result.offered:,}, sent {result.sent:,}, completed {result.completed:,}, "
-            f"succeeded {result.succeeded:,}",
+            ("" if isinstance(job.schedule, ClosedLoop) else f"offered {result.offered:,}, ")
+            + f"sent {result.sent:,}, completed {result.completed:,}, succeeded {result.succeeded:,}",
         ),
         _labelled(
             "throughput",
             f"{result.throughput_rps:.5g} succeeded/s over {drained_in_s:.3g} s, "
             f"at most {result.in_flight_max:,} in flight (cap {result.in_flight_cap:,})",
         ),
+        *([_labelled("streams", _chunks_text(result))] if job.stream else []),
         *_error_lines(result),
         "",
         _labelled("milliseconds", "".join(f"{name:>10}" for name in ("p50", "p95", "p99", "max"))),
         _duration_line("latency", result.latency, "nothing succeeded"),
         _duration_line("service time", result.service_time, "nothing succeeded"),
+        *(_stream_lines(result) if job.stream else []),
         *_overhead_lines(result),
         _duration_line("dispatch lag", result.dispatch_lag, "nothing was sent"),
         "",
-        _labelled("generator", _generator_text(result)),
+        _labelled("generator", _generator_text(job, result)),
     ]
 
 
@@ -73,7 +73,8 @@ def summary_json(job: LoadJob, result: LoadResult, *, started_at: str, perfgate_
         JSON values: `result` holds every raw count and encoded histogram, `derived` what most readers want of them.
     """
     described = asdict(job)
-    del described["target"]["api_key"]
+    for target in described["targets"]:
+        del target["api_key"]
     return {
         "schema": "perfgate-load",
         "schema_version": JSON_SCHEMA_VERSION,
@@ -92,12 +93,42 @@ def summary_json(job: LoadJob, result: LoadResult, *, started_at: str, perfgate_
             "service_time_ms": _figures_ms(result.service_time),
             "dispatch_lag_ms": _figures_ms(result.dispatch_lag),
             "header_overhead_ms": _figures_ms(result.header_overhead),
+            "first_token_ms": _figures_ms(result.first_token),
+            "first_token_service_ms": _figures_ms(result.first_token_service),
+            "chunk_gap_ms": _figures_ms(result.chunk_gap),
         },
     }
 
 
 def _labelled(label: str, text: str) -> str:
     return f"{label:<{_LABEL_WIDTH}}{text}"
+
+
+def _target_lines(job: LoadJob, result: LoadResult) -> Iterator[str]:
+    for target, sent in zip(job.targets, result.sent_by_target, strict=True):
+        prompt_bytes = Payload(target.model, job.payload_bytes).prompt_bytes
+        line = f"{target.url}  model {target.model}, prompts of {prompt_bytes:,} bytes"
+        yield line + (f", sent {sent:,}" if len(job.targets) > 1 else "")
+
+
+def _schedule_line(job: LoadJob) -> str:
+    match job.schedule:
+        case ClosedLoop(users=users, think_time_s=think_time_s):
+            load = f"closed loop, {users:,} users, {think_time_s:g} s of think time"
+        case schedule:
+            load = f"open loop, {schedule.offered_rps:g} requests/s, {schedule.arrivals} arrivals"
+    streams = ", streams" if job.stream else ""
+    connections = f", {job.connections:,} connections in turn" if job.connections else ""
+    timing = f"window {job.schedule.window_s:g} s after {job.schedule.warm_up_s:g} s of warm-up"
+    return f"{load}{streams}{connections}, {timing}"
+
+
+def _stream_lines(result: LoadResult) -> Sequence[str]:
+    return [
+        _duration_line("first token", result.first_token, "no chunk with content came"),
+        _duration_line("  since its send", result.first_token_service, "no chunk with content came"),
+        _duration_line("chunk gap", result.chunk_gap, "no stream had two chunks with content"),
+    ]
 
 
 def _error_lines(result: LoadResult) -> Sequence[str]:
@@ -108,6 +139,10 @@ def _error_lines(result: LoadResult) -> Sequence[str]:
         _labelled("errors", f"{count:,} of {result.sent:,} sent ({100 * count / result.sent:.3g} %)"),
         *(f"  {error.kind:<22}{error.count:>8,}  {' '.join(error.example.split())[:120]}" for error in result.errors),
     ]
+
+
+def _chunks_text(result: LoadResult) -> str:
+    return f"{result.streams_done:,} ended with [DONE], {result.chunks:,} chunks in all"
 
 
 def _duration_line(label: str, durations: Histogram, when_empty: str) -> str:
@@ -124,8 +159,11 @@ def _overhead_lines(result: LoadResult) -> Sequence[str]:
     return [line + (f"  (missing in {result.header_missing:,} replies)" if result.header_missing else "")]
 
 
-def _generator_text(result: LoadResult) -> str:
-    sent = f"sent {100 * result.sent_ratio:.4g} % of its schedule"
+def _generator_text(job: LoadJob, result: LoadResult) -> str:
+    closed = isinstance(job.schedule, ClosedLoop)
+    sent = "closed loop" if closed else f"sent {100 * result.sent_ratio:.4g} % of its schedule"
+    if not result.sent and closed:
+        return "nothing was sent within the window: every user still waited for a reply to a request of the warm-up"
     if not result.sent:
         return f"INVALID: apparatus: {sent}; was it suspended?"
     lag_p99_ms = result.dispatch_lag.percentile_ms(99)

@@ -10,10 +10,18 @@ from typing import Any, Final
 
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import ErrorCount, LoadResult
-from perfgate.load.schedule import OpenLoop
+from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.histogram import Histogram
 
-_HISTOGRAMS: Final = ("latency", "service_time", "dispatch_lag", "header_overhead")
+_HISTOGRAMS: Final = (
+    "latency",
+    "service_time",
+    "dispatch_lag",
+    "header_overhead",
+    "first_token",
+    "first_token_service",
+    "chunk_gap",
+)
 
 
 class NotOnTheWire(ValueError):
@@ -30,7 +38,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class CouldNotRun:
-    """The job sent nothing; `reason` says why, in words for the user."""
+    """The job has no result; `reason` says why, in words for the user."""
 
     reason: str
 
@@ -44,11 +52,12 @@ def job_of_line(line: str | bytes) -> LoadJob:
     """The job that `job_line` wrote; raises NotOnTheWire."""
     try:
         data = json.loads(line)
+        schedule = data["schedule"]
         return LoadJob(
             **data
             | {
-                "target": Target(**data["target"]),
-                "schedule": OpenLoop(**data["schedule"]),
+                "targets": tuple(Target(**target) for target in data["targets"]),
+                "schedule": ClosedLoop(**schedule) if "users" in schedule else OpenLoop(**schedule),
                 "cpus": tuple(data["cpus"]),
             }
         )
@@ -90,6 +99,7 @@ def result_as_json(result: LoadResult) -> dict[str, Any]:
     return plain | {
         "errors": [asdict(error) for error in result.errors],
         "statuses": [list(pair) for pair in result.statuses],
+        "sent_by_target": list(result.sent_by_target),
         **{name: plain[name].encoded() for name in _HISTOGRAMS},
     }
 
@@ -101,6 +111,7 @@ def result_of_json(data: dict[str, Any]) -> LoadResult:
         | {
             "errors": tuple(ErrorCount(**error) for error in data["errors"]),
             "statuses": tuple((int(status), int(count)) for status, count in data["statuses"]),
+            "sent_by_target": tuple(int(sent) for sent in data["sent_by_target"]),
             **{name: Histogram.decoded(data[name]) for name in _HISTOGRAMS},
         }
     )

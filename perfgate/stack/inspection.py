@@ -1,13 +1,15 @@
-"""What runs inside a service that is up?
+"""What runs inside a service that is up, and in what do two of them differ?
 
-Comes in: a `Running` of the process backend, and what it was started from. Goes out: `ServiceFacts`, for the record.
+Comes in: a `Running` of the process backend, and what it was started from. Goes out: `ServiceFacts`, for the record,
+and sentences about two of them.
 Event loop and HTTP parser are read from the memory maps of its processes: what was loaded, not what was installed.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
 import psutil
 
@@ -20,6 +22,8 @@ Server = Literal["uvicorn", "gunicorn", "granian"]
 _ACCESS_LINE: Final = re.compile(r'"(GET|POST) \S+ HTTP/1\.[01]"')
 #: The lines of the readiness checks are among the first.
 _ACCESS_LOG_BYTES: Final = 1_000_000
+#: Of packages that differ, so many are named; releases a year apart differ in most of theirs.
+SHOWN_PACKAGES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,12 @@ class ServiceFacts:
     access_log: bool
     workers: int
 
+    @classmethod
+    def of_record(cls, facts: Mapping[str, Any]) -> Self:
+        """The facts again that a record holds; what else it holds of the service is left out."""
+        known = {field.name: facts[field.name] for field in fields(cls)}
+        return cls(**{**known, "packages": Packages(tuple(facts["packages"]["listed"]))})
+
 
 def service_facts(
     running: Running, *, python_version: str, packages: Packages, workers: int = 1, server: Server = "uvicorn"
@@ -67,6 +77,47 @@ def service_facts(
         access_log=_has_access_lines(running.log_path),
         workers=workers,
     )
+
+
+def differences_in_words(first: ServiceFacts, second: ServiceFacts, names: tuple[str, str] = ("A", "B")) -> list[str]:
+    """One sentence for everything in which two services differ, what changes figures most at the top.
+
+    Args:
+        first, second: the services.
+        names: what they are called.
+
+    Returns:
+        Such as `httptools 0.7.1 is installed in A only: uvicorn parses HTTP with httptools in A, with h11 in B`; empty
+        when they do not differ.
+    """
+    a, b = names
+    packages = {
+        difference.name: difference.in_words(a, b) for difference in first.packages.differences(second.packages)
+    }
+    said = []
+    for package, here, there, effect in (
+        ("httptools", first.http_parser, second.http_parser, f"uvicorn parses HTTP with %s in {a}, with %s in {b}"),
+        ("uvloop", first.event_loop, second.event_loop, f"the event loop is %s in {a}, %s in {b}"),
+    ):
+        if here != there:
+            cause = packages.pop(package, None)
+            said.append(f"{cause}: {effect % (here, there)}" if cause else effect % (here, there))
+    for what, of_first, of_second in (
+        ("Python", first.python_version, second.python_version),
+        ("the server", first.server, second.server),
+        ("the number of workers", first.workers, second.workers),
+        ("the access log", _on(first.access_log), _on(second.access_log)),
+    ):
+        if of_first != of_second:
+            said.append(f"{what} is {of_first} in {a}, {of_second} in {b}")
+    said += list(packages.values())[:SHOWN_PACKAGES]
+    if len(packages) > SHOWN_PACKAGES:
+        said.append(f"{len(packages) - SHOWN_PACKAGES} more packages differ; the record lists them all")
+    return said
+
+
+def _on(value: bool) -> str:
+    return "on" if value else "off"
 
 
 def _shared_objects(pid: int) -> set[str]:

@@ -1,10 +1,10 @@
-"""How does a LiteLLM release get into a folder, and if it does not, why?
+"""How does a LiteLLM get into a folder, and if it does not, why?
 
-Comes in: a release, and a date that no dependency may be newer than. Goes out: a virtual environment with it, bytecode
-compiled. Runs uv and turns what it says into errors for people. Knows nothing of the cache (environments.py).
+Comes in: a release, or a folder with LiteLLM's source; a date that no dependency may be newer than. Goes out: a virtual
+environment with it, bytecode compiled. Runs uv and turns what it says into errors for people. Knows nothing of the
+cache (environments.py).
 """
 
-import os
 import re
 import subprocess
 import sys
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from perfgate.errors import BadInput, PerfgateError, StackFailed
+from perfgate.stack.child_program import run_to_end
 from perfgate.stack.releases import DEFAULT_RELEASE
 
 #: All that uv sees of the caller's environment: where programs, home and temporary files are, and whatever says how to
@@ -38,15 +39,12 @@ _NO_NETWORK: Final = re.compile(
 )
 _NO_SOLUTION: Final = re.compile(r"^.*No solution found.*$\n?", re.MULTILINE)
 _ADDRESS: Final = re.compile(r"[a-z+]+://[^\s`'\")>]+", re.IGNORECASE)
-
-#: Runs a program that dies with the thread that started it: a kill of pytest leaves no half-way uv behind.
-_DIE_WITH_US: Final = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the process that wanted this is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
+#: A source that does not build is the asker's; uv says so in these ways, whatever the build backend said before.
+_NOT_BUILT: Final = re.compile(r"Failed to build|build backend|Failed to parse metadata", re.IGNORECASE)
+_VERSIONS: Final = r"(===?|~=|!=|<=?|>=?)[a-z0-9.*+!-]+"
+_WITH_PACKAGE: Final = re.compile(
+    rf"[a-z0-9]([a-z0-9._-]*[a-z0-9])?(\[[a-z0-9,._-]+\])?({_VERSIONS}(,{_VERSIONS})*)?", re.IGNORECASE
+)
 
 
 class UvFailed(Exception):
@@ -97,7 +95,7 @@ class Installer:
                     f"litellm {release} does not exist in the package index; check the number, or take "
                     f"{DEFAULT_RELEASE}. uv says: {error.reason}"
                 ) from None
-            raise _in_words(error, release, "asked for its upload time") from None
+            raise _in_words(error, f"litellm {release}", "asked for its upload time") from None
         package = tomllib.loads(lock)["packages"][0]
         files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
         times = [file["upload-time"] for file in files if "upload-time" in file]
@@ -109,43 +107,61 @@ class Installer:
         uploaded_at: datetime = min(times)
         return uploaded_at
 
-    def install(self, release: str, into: Path, exclude_newer: datetime | None) -> None:
-        """Make a virtual environment of our own Python with `litellm[proxy]` in it.
+    def make(self, into: Path) -> None:
+        """Make an empty virtual environment of our own Python.
 
         Args:
-            release: which.
-            into: the environment's folder; must not exist.
-            exclude_newer: take no package that was uploaded later; None takes the newest.
+            into: its folder; must not exist.
 
         Raises:
-            BadInput: there is no such release, or its dependencies cannot be resolved.
-            StackFailed: the index cannot be reached, the disk is full, or uv failed in another way.
+            StackFailed: the disk is full, or uv failed in another way.
         """
         try:
             self._run(["venv", "--quiet", "--no-project", "--python", sys.executable, str(into)])
-            arguments = ["pip", "install", "--quiet", "--compile-bytecode", "--python", str(into / "bin" / "python")]
-            if exclude_newer is not None:
-                arguments += ["--exclude-newer", exclude_newer.isoformat()]
-            self._run([*arguments, f"litellm[proxy]=={release}"])
+        except UvFailed as error:
+            raise _in_words(error, f"the environment {into}", "making it") from None
+
+    def install(
+        self,
+        what: str,
+        litellm: str | Path,
+        into: Path,
+        exclude_newer: datetime | None,
+        with_packages: Sequence[str] = (),
+    ) -> None:
+        """Install `litellm[proxy]` into an environment that `make` made.
+
+        Args:
+            what: what it is, for messages: `litellm 1.106.2`.
+            litellm: the number of a release, or a folder with source; a normal install, so that the folder may go.
+            into: the environment's folder.
+            exclude_newer: take no package that was uploaded later; None takes the newest.
+            with_packages: what to install beside it, as `checked_packages` returns them.
+
+        Raises:
+            BadInput: there is no such release, its dependencies cannot be resolved, or the source does not build.
+            StackFailed: the index cannot be reached, the disk is full, or uv failed in another way.
+        """
+        arguments = ["pip", "install", "--quiet", "--compile-bytecode", "--python", str(into / "bin" / "python")]
+        if exclude_newer is not None:
+            arguments += ["--exclude-newer", exclude_newer.isoformat()]
+        if isinstance(litellm, Path):
+            # Without it uv links the packages beside LiteLLM in its repository to the source, which goes away.
+            arguments.append("--no-sources")
+        wanted = f"litellm[proxy] @ {litellm.as_uri()}" if isinstance(litellm, Path) else f"litellm[proxy]=={litellm}"
+        try:
+            self._run([*arguments, *with_packages, wanted])
         except UvFailed as error:
             if error.is_unresolved:
-                raise _unresolved(error, release, exclude_newer) from None
-            raise _in_words(error, release, "installing it") from None
+                raise _unresolved(error, what, exclude_newer) from None
+            raise _in_words(error, what, "installing it") from None
 
     def _run(self, arguments: Sequence[str], stdin: str = "") -> str:
         """What uv wrote to its standard output."""
-        starter = [sys.executable, "-I", "-c", _DIE_WITH_US, str(os.getpid())]
         try:
-            done = subprocess.run(
-                [*starter, self.uv, *arguments],
-                input=stdin,
-                capture_output=True,
-                text=True,
-                env=self.environment,
-                # uv obeys the settings of a project that it is run in; here is none. The user's own still hold.
-                cwd="/",
-                timeout=UV_DEADLINE_S,
-                check=False,
+            # uv obeys the settings of a project that it is run in; in / is none. The user's own still hold.
+            done = run_to_end(
+                [self.uv, *arguments], env=self.environment, cwd=Path("/"), deadline_s=UV_DEADLINE_S, stdin=stdin
             )
         except subprocess.TimeoutExpired:
             raise StackFailed(
@@ -166,28 +182,51 @@ def uv_environment(outer: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, "UV_NO_PROGRESS": "1", "UV_NO_WRAP": "1", "LC_ALL": "C.UTF-8"}
 
 
-def _unresolved(error: UvFailed, release: str, exclude_newer: datetime | None) -> BadInput:
+def checked_packages(text: str) -> tuple[str, ...]:
+    """What is to be installed beside LiteLLM, such as another version of one of its dependencies.
+
+    Args:
+        text: names, with versions or without, divided by blanks: `httptools uvloop==0.21.0`.
+
+    Raises:
+        BadInput: something that is neither.
+
+    >>> checked_packages("uvloop==0.21.0 httptools")
+    ('httptools', 'uvloop==0.21.0')
+    """
+    packages = text.split()
+    for package in packages:
+        if not _WITH_PACKAGE.fullmatch(package):
+            raise BadInput(
+                f"{package!r} is no package: write names with or without versions, divided by blanks, such as "
+                "'httptools uvloop==0.21.0'"
+            )
+    return tuple(sorted(set(packages)))
+
+
+def _unresolved(error: UvFailed, what: str, exclude_newer: datetime | None) -> BadInput:
     if exclude_newer is None:
         when, advice = "among the packages of today", f"take another release, such as {DEFAULT_RELEASE}"
     else:
         when = f"among the packages of its time (until {exclude_newer:%Y-%m-%d})"
         advice = f"try --deps today, or take another release, such as {DEFAULT_RELEASE}"
     return BadInput(
-        f"litellm {release} cannot be installed: its dependencies cannot be resolved {when}; {advice}. "
-        f"uv says: {error.reason}"
+        f"{what} cannot be installed: its dependencies cannot be resolved {when}; {advice}. uv says: {error.reason}"
     )
 
 
-def _in_words(error: UvFailed, release: str, doing: str) -> PerfgateError:
+def _in_words(error: UvFailed, what: str, doing: str) -> PerfgateError:
     if _NO_SPACE.search(error.said):
         return StackFailed(
-            f"litellm {release}: the disk is full ({doing}); an environment takes 0.8 GB: make room, or let "
+            f"{what}: the disk is full ({doing}); an environment takes 0.8 GB: make room, or let "
             f"PERFGATE_CACHE_DIR name a folder on another disk. uv says: {error.reason}"
         )
     if _NO_NETWORK.search(error.said):
         return StackFailed(
-            f"litellm {release}: the package index cannot be reached over the network ({doing}); check the connection "
+            f"{what}: the package index cannot be reached over the network ({doing}); check the connection "
             "and the variables HTTPS_PROXY, SSL_CERT_FILE and UV_DEFAULT_INDEX, then run again. A release that was "
             f"used on this machine before needs no network. uv says: {error.reason}"
         )
-    return StackFailed(f"litellm {release}: uv failed ({doing}). uv says: {error.reason}")
+    if _NOT_BUILT.search(error.said):
+        return BadInput(f"{what} cannot be installed: its source does not build. uv says: {error.reason}")
+    return StackFailed(f"{what}: uv failed ({doing}). uv says: {error.reason}")

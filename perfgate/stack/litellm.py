@@ -1,7 +1,8 @@
 """How is a LiteLLM gateway run as a service?
 
-Comes in: an `Environment` of its release, the mock's address, workers, callbacks. Goes out: a `Service`.
-Everything that the gateway is told stands here: configuration, environment, command line.
+Comes in: an `Environment`, the mock's address, workers, callbacks, and the user's own configuration, where there is one
+(gateway_config.py). Goes out: a `Service`. Everything else that the gateway is told stands here: configuration,
+environment, command line.
 """
 
 import os
@@ -14,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from perfgate.stack.environments import Environment
+from perfgate.stack.gateway_config import MASTER_KEY, ROUTER_SETTINGS, GatewayConfig
 from perfgate.stack.mock import REPLY_TEXT
 from perfgate.stack.readiness import HttpCheck
 
@@ -25,7 +27,7 @@ FAULTS_CALLBACK: Final = "perfgate_faults.handler"
 #: 5 to 10 s on a quiet machine, 20 to 40 s on a loaded one.
 START_DEADLINE_S: Final = 120.0
 
-_READY_CHAT: Final = {"model": "perfgate-ready", "messages": [{"role": "user", "content": "ready?"}]}
+_READY_MODEL: Final = "perfgate-ready"
 
 
 def random_key() -> str:
@@ -35,14 +37,16 @@ def random_key() -> str:
 
 @dataclass(frozen=True, slots=True)
 class LiteLLM:
-    """One LiteLLM instance: `with backend.running(LiteLLM(environment, mock.address.url)) as gateway: …`.
+    """One LiteLLM instance: `with backend.running(LiteLLM(environment, f"{mock.address.url}/v1")) as gateway: …`.
 
     It passes every model name on to the mock, and every error of the mock on to the client: no retries, no cooldowns.
 
     Args:
-        installed: where its release is installed; in use (`EnvironmentCache.using`) for as long as it runs.
-        mock_url: the mock's base address, without `/v1`.
+        installed: where it is installed; in use (`EnvironmentCache.using`) for as long as it runs.
+        api_base: the endpoint behind it; its chat completions are at `api_base/chat/completions`.
         workers: its processes.
+        config: the user's own; None passes every model on.
+        reply_contains: what proves that an answer is the endpoint's.
         callbacks: for `litellm_settings.callbacks`: `module.object` of a file in `extra_files`, or a name it knows.
         extra_files: put beside the configuration: text by file name.
         extra_environment: added to its environment.
@@ -52,8 +56,10 @@ class LiteLLM:
     """
 
     installed: Environment
-    mock_url: str
+    api_base: str
     workers: int = 1
+    config: GatewayConfig | None = None
+    reply_contains: str = REPLY_TEXT
     callbacks: tuple[str, ...] = ()
     extra_files: Mapping[str, str] = field(default_factory=dict)
     extra_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -88,6 +94,8 @@ class LiteLLM:
             "LITELLM_MASTER_KEY": self.master_key,
             "LITELLM_MODE": "PRODUCTION",
             "LITELLM_LOG": "ERROR",
+            # By default uvicorn kills a worker that is not up within 5 s, and starts another: on a busy host for ever.
+            "TIMEOUT_WORKER_HEALTHCHECK": f"{START_DEADLINE_S:.0f}",
             # Lists that it would otherwise fetch at start; what an older release does not know does no harm.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
@@ -100,36 +108,40 @@ class LiteLLM:
 
     def files(self) -> Mapping[str, str]:
         """Its configuration, and what callbacks need."""
-        return {CONFIG_FILE: yaml.safe_dump(self.configuration(), sort_keys=False), **self.extra_files}
+        beside = {**(self.config.files if self.config else {}), **self.extra_files}
+        return {CONFIG_FILE: yaml.safe_dump(self.configuration(), sort_keys=False, allow_unicode=True), **beside}
 
     def configuration(self) -> dict[str, Any]:
         """What config.yaml says."""
-        to_mock = {"model": "openai/*", "api_base": f"{self.mock_url}/v1", "api_key": "none"}
+        if self.config is not None:
+            return self.config.pointed_at(self.api_base, self.callbacks)
+        to_mock = {"model": "openai/*", "api_base": self.api_base, "api_key": "none"}
         return {
             "model_list": [{"model_name": "*", "litellm_params": to_mock}],
-            "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
+            "general_settings": {"master_key": MASTER_KEY},
             "litellm_settings": {"callbacks": list(self.callbacks)} if self.callbacks else {},
-            # A retry or a cooldown would hide an error, or answer for a model that was never asked.
-            "router_settings": {"num_retries": 0, "disable_cooldowns": True},
+            "router_settings": dict(ROUTER_SETTINGS),
         }
 
     def ready_checks(self) -> Sequence[HttpCheck]:
         """A chat completion from the mock for our key, and none for another: so it is our process."""
+        model = self.config.default_model if self.config else _READY_MODEL
+        chat = {"model": model, "messages": [{"role": "user", "content": "ready?"}]}
         return [
             HttpCheck(
                 "the mock's reply to a chat completion",
                 CHAT_PATH,
                 "POST",
                 headers={"Authorization": f"Bearer {self.master_key}"},
-                json=_READY_CHAT,
-                contains=(REPLY_TEXT,),
+                json=chat,
+                contains=(self.reply_contains,),
             ),
             HttpCheck(
                 "its refusal of a wrong key",
                 CHAT_PATH,
                 "POST",
                 headers={"Authorization": f"Bearer {random_key()}"},
-                json=_READY_CHAT,
+                json=chat,
                 statuses=frozenset({400, 401, 403}),
             ),
         ]

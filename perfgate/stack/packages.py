@@ -1,4 +1,4 @@
-"""Which packages are installed beside each other?
+"""Which packages are installed beside each other, and how do two such sets differ?
 
 Comes in: a `site-packages` folder. Goes out: `Packages`: all of them with their versions, and one hash to compare by.
 Reads files only: no interpreter of that environment is started.
@@ -35,6 +35,45 @@ class Packages:
     def sha256(self) -> str:
         """Hash of the list: equal for two environments with the same packages."""
         return hashlib.sha256("\n".join(self.listed).encode()).hexdigest()
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version by name."""
+        return dict(package.split("==", 1) for package in self.listed)
+
+    def differences(self, other: "Packages") -> list["PackageDifference"]:
+        """Every package that is not installed in one version here and there, by name."""
+        here, there = self.versions, other.versions
+        return [
+            PackageDifference(name, here.get(name), there.get(name))
+            for name in sorted(here.keys() | there.keys())
+            if here.get(name) != there.get(name)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class PackageDifference:
+    """One package in which two sets differ.
+
+    Args:
+        name: of the package.
+        first, second: its version in each; None where it is not installed.
+    """
+
+    name: str
+    first: str | None
+    second: str | None
+
+    def in_words(self, first: str, second: str) -> str:
+        """The difference, with names for the two.
+
+        >>> PackageDifference("httptools", "0.7.1", None).in_words("A", "B")
+        'httptools 0.7.1 is installed in A only'
+        """
+        if self.first is None or self.second is None:
+            only = first if self.second is None else second
+            return f"{self.name} {self.first or self.second} is installed in {only} only"
+        return f"{self.name} is {self.first} in {first}, {self.second} in {second}"
 
 
 def _normalized(name: str) -> str:

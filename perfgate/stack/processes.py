@@ -81,6 +81,10 @@ class Running:
         """The last lines of its log, without its secrets."""
         return tuple(self._logs.masked("\n".join(self._process.log_tail())).splitlines())
 
+    def end_of_log(self) -> str:
+        """The last lines of its log as a paragraph of a message, and the name of the file that keeps it."""
+        return self._logs.end_of(self._process)
+
     def check_alive(self) -> None:
         """Do nothing while it runs.
 
@@ -91,8 +95,7 @@ class Running:
         if status is not None:
             hint = "; the kernel's log (dmesg) says whether it ran out of memory" if status == -signal.SIGKILL else ""
             raise ServiceDied(
-                f"{self.name} (process {self.pid}) {ended(status)} while it was in use{hint}\n"
-                + self._logs.end_of(self._process)
+                f"{self.name} (process {self.pid}) {ended(status)} while it was in use{hint}\n" + self.end_of_log()
             )
 
     def stop(self) -> None:

@@ -1,16 +1,17 @@
 """Is a service up, and is it ours?
 
-Comes in: `HttpCheck`s, a base address, a deadline, and a way to ask whether the process still lives.
+Comes in: `ReadyCheck`s, a base address, a deadline, and a way to ask whether the process still lives.
 Goes out: nothing once all are answered as expected; else `TooLate` or `Died`, both with the last answer.
 
-    HttpCheck    one HTTP request, and what its answer must be
+    ReadyCheck   a question, as a value that can ask itself
+    HttpCheck    one HTTP request, and what its answer must be; databases bring a kind of their own
     wait_ready   asks one check after the other until each was answered so
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 
@@ -21,6 +22,31 @@ POLL_S: Final = 0.1
 ATTEMPT_TIMEOUT_S: Final = 5.0
 #: The last one may go over the deadline by this: cut shorter, it would say nothing of the service.
 LAST_ATTEMPT_S: Final = 1.0
+
+
+class ReadyCheck(Protocol):
+    """A question that a service must answer as expected.
+
+    Attributes:
+        what: what it proves, in words that go after "waited for": `its reply to a chat completion`.
+        method: how it asks, for messages: `GET`, `SELECT 1`.
+        path: what for, added to the base address in messages: `/health`; may be empty.
+    """
+
+    @property
+    def what(self) -> str: ...  # noqa: D102
+    @property
+    def method(self) -> str: ...  # noqa: D102
+    @property
+    def path(self) -> str: ...  # noqa: D102
+
+    def attempt(self, base_url: str, timeout_s: float) -> tuple[bool, str]:
+        """Ask once: whether the answer was the expected one, and the answer in words, whatever it was.
+
+        Args:
+            base_url: `http://HOST:PORT`, from which a check that does not speak HTTP takes host and port.
+            timeout_s: the longest wait for the answer.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +79,20 @@ class HttpCheck:
         """
         return status in self.statuses and all(text in body for text in self.contains)
 
+    def attempt(self, base_url: str, timeout_s: float) -> tuple[bool, str]:
+        """See `ReadyCheck.attempt`."""
+        # A proxy from the environment has no business between us and loopback, nor has the file of trusted
+        # certificates, which takes 50 ms to read.
+        with httpx.Client(base_url=base_url, trust_env=False, verify=False, timeout=timeout_s) as client:
+            try:
+                reply = client.request(self.method, self.path, headers=self.headers, json=self.json)
+            except httpx.TimeoutException:
+                return False, f"no answer within {timeout_s:.1f} s"
+            except httpx.RequestError as error:
+                return False, f"no connection ({error})"
+        words = " ".join(reply.text.split())
+        return self.accepts(reply.status_code, reply.text), f"status {reply.status_code}: {words or '(empty)'}"
+
 
 class NotReady(Exception):
     """Base of the two ways in which a service does not come up.
@@ -63,7 +103,7 @@ class NotReady(Exception):
         waited_s: since the wait began.
     """
 
-    def __init__(self, check: HttpCheck, last_answer: str, waited_s: float) -> None:
+    def __init__(self, check: ReadyCheck, last_answer: str, waited_s: float) -> None:
         self.check = check
         self.last_answer = last_answer
         self.waited_s = waited_s
@@ -78,12 +118,12 @@ class Died(NotReady):
     """It ended before it was ready."""
 
 
-def wait_ready(checks: Sequence[HttpCheck], base_url: str, *, deadline_s: float, is_alive: Callable[[], bool]) -> None:
+def wait_ready(checks: Sequence[ReadyCheck], base_url: str, *, deadline_s: float, is_alive: Callable[[], bool]) -> None:
     """Wait until every check has been answered as expected, by a process that still lives after the last answer.
 
     Args:
         checks: asked in this order, each again and again until it is answered as expected.
-        base_url: what their paths are added to.
+        base_url: whom they ask: `http://HOST:PORT`.
         deadline_s: for all of them together; each is asked at least once.
         is_alive: whether the process lives; an answer from the port of a dead one is somebody else's.
 
@@ -93,30 +133,15 @@ def wait_ready(checks: Sequence[HttpCheck], base_url: str, *, deadline_s: float,
     """
     started_mono_s = time.monotonic()
     deadline_mono_s = started_mono_s + deadline_s
-    # A proxy from the environment has no business between us and loopback, nor has the file of trusted certificates,
-    # which takes 50 ms to read.
-    with httpx.Client(base_url=base_url, trust_env=False, verify=False) as client:
-        for check in checks:
-            while True:
-                is_answered, answer = _attempt(client, check, deadline_mono_s)
-                waited_s = time.monotonic() - started_mono_s
-                if not is_alive():
-                    raise Died(check, answer, waited_s)
-                if is_answered:
-                    break
-                if waited_s >= deadline_s:
-                    raise TooLate(check, answer, waited_s)
-                time.sleep(POLL_S)
-
-
-def _attempt(client: httpx.Client, check: HttpCheck, deadline_mono_s: float) -> tuple[bool, str]:
-    """Whether it was answered as expected, and the answer in words."""
-    timeout_s = min(ATTEMPT_TIMEOUT_S, max(LAST_ATTEMPT_S, deadline_mono_s - time.monotonic()))
-    try:
-        reply = client.request(check.method, check.path, headers=check.headers, json=check.json, timeout=timeout_s)
-    except httpx.TimeoutException:
-        return False, f"no answer within {timeout_s:.1f} s"
-    except httpx.RequestError as error:
-        return False, f"no connection ({error})"
-    words = " ".join(reply.text.split())
-    return check.accepts(reply.status_code, reply.text), f"status {reply.status_code}: {words or '(empty)'}"
+    for check in checks:
+        while True:
+            timeout_s = min(ATTEMPT_TIMEOUT_S, max(LAST_ATTEMPT_S, deadline_mono_s - time.monotonic()))
+            is_answered, answer = check.attempt(base_url, timeout_s)
+            waited_s = time.monotonic() - started_mono_s
+            if not is_alive():
+                raise Died(check, answer, waited_s)
+            if is_answered:
+                break
+            if waited_s >= deadline_s:
+                raise TooLate(check, answer, waited_s)
+            time.sleep(POLL_S)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from perfgate.stack.readiness import HttpCheck
+from perfgate.stack.readiness import ReadyCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +58,5 @@ class Service(Protocol):
     def files(self) -> Mapping[str, str]:
         """What to write into the folder before the start: text by file name."""
 
-    def ready_checks(self) -> Sequence[HttpCheck]:
+    def ready_checks(self) -> Sequence[ReadyCheck]:
         """What must be answered as expected, in this order; together they must tell it from any other process."""

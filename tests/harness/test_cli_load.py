@@ -23,6 +23,8 @@ from tests.harness.load.conftest import WATCHDOG_S, Mock, running_mock
 NOBODY: Final = "http://127.0.0.1:1"
 LOAD: Final = ["--rate", "100", "--duration", "0.2", "--warm-up", "0"]
 
+USERS: Final = ["--duration", "0.2", "--warm-up", "0", "--users"]
+
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[Mock]:
@@ -52,6 +54,26 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
         ),
         ([NOBODY, "--rate", "fast", "--duration", "1"], "error: argument --rate: invalid float value: 'fast'; see "),
         ([NOBODY, "--rate", "0", "--duration", "1"], "error: --rate 0.0 must be above 0; `perfgate load --help`"),
+        ([NOBODY, "--duration", "1"], "error: one of the arguments --rate --users is required; see "),
+        ([NOBODY, *LOAD, "--users", "3"], "error: argument --users: not allowed with argument --rate; see "),
+        ([NOBODY, *USERS, "0"], "error: --users 0 must be from 1 to 5000000; "),
+        ([NOBODY, *USERS, "9", "--in-flight-cap", "8"], "error: --users 9 must not be more than --in-flight-cap 8; "),
+        ([NOBODY, *USERS, "9", "--think", "-1"], "error: --think -1.0 must not be negative; "),
+        (
+            [NOBODY, *USERS, "1", "--think", "9"],
+            "error: --think 9 of --users 1 may leave --duration 0.2 without a request; ",
+        ),
+        ([NOBODY, *LOAD, "--think", "1"], "error: --think goes with --users: requests at a --rate wait for no one\n"),
+        (
+            [NOBODY, *USERS, "2", "--arrivals", "poisson"],
+            "error: --arrivals goes with --rate: the replies decide when --users send\n",
+        ),
+        ([NOBODY, *LOAD, "--connections", "-1"], "error: --connections -1 must not be negative; "),
+        (
+            [NOBODY, NOBODY, *LOAD, "--connections", "6", "--in-flight-cap", "11"],
+            "error: --connections 6 to each of 2 targets must not be more in total than --in-flight-cap 11; ",
+        ),
+        ([NOBODY, "ftp://h", *LOAD], "error: url='ftp://h/v1/chat/completions' must begin with http:// or https://"),
         ([NOBODY, "--rate", "1", "--duration", "-1"], "error: --duration -1.0 must be above 0; "),
         ([NOBODY, *LOAD, "--warm-up", "-1"], "error: --warm-up -1.0 must not be negative; "),
         ([NOBODY, *LOAD, "--tail", "-1"], "error: --tail -1.0 must not be negative; "),
@@ -127,20 +149,56 @@ def test_every_option_reaches_the_load(tmp_path: Path, monkeypatch: pytest.Monke
     core = min(os.sched_getaffinity(0))
     file = tmp_path / "a.json"
     options = "--rate 50 --duration 0.4 --warm-up 0.1 --tail 3 --arrivals poisson --model m7 --api-key-env MY_KEY"
-    more = f"--payload-bytes 99 --seed 5 --in-flight-cap 77 --cpus {core} --json {file}"
+    more = f"--payload-bytes 99 --seed 5 --in-flight-cap 77 --cpus {core} --connections 3 --json {file}"
     assert main(["load", mock.url, *options.split(), *more.split()]) == 0
     assert [child.name for child in tmp_path.iterdir()] == ["a.json"]
     assert "sk-not-to-be-seen" not in file.read_text()
     document: dict[str, Any] = json.loads(file.read_text())
     assert document["job"] == {
-        "target": {"url": mock.url, "model": "m7"},
+        "targets": [{"url": mock.url, "model": "m7"}],
         "schedule": {"offered_rps": 50, "warm_up_s": 0.1, "window_s": 0.4, "tail_s": 3, "arrivals": "poisson"},
         "seed": 5,
         "payload_bytes": 99,
         "in_flight_cap": 77,
         "cpus": [core],
+        "stream": False,
+        "connections": 3,
+        "processes": 1,
     }
     assert result_of_json(document["result"]).succeeded == 20
+
+
+@pytest.mark.slow
+def test_users_several_urls_and_streams_reach_the_load(tmp_path: Path, mock: Mock) -> None:
+    file = tmp_path / "a.json"
+    urls = [mock.base_url, f"{mock.base_url}/chat/completions"]
+    options = f"--users 4 --think 0.01 --duration 0.4 --warm-up 0 --stream --json {file}"
+    main(["load", *urls, *options.split()])
+    job = json.loads(file.read_text())["job"]
+    assert [target["url"] for target in job["targets"]] == [f"{mock.base_url}/v1/chat/completions", urls[1]]
+    assert job["schedule"] == {"users": 4, "think_time_s": 0.01, "warm_up_s": 0, "window_s": 0.4, "tail_s": 10}
+    assert (job["stream"], job["connections"]) == (True, 0)
+
+
+@pytest.mark.slow
+def test_a_closed_loop_ends_with_0_and_its_summary(capsys: pytest.CaptureFixture[str], mock: Mock) -> None:
+    assert main(["load", mock.base_url, mock.base_url, *USERS, "3"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^closed loop, 3 users, 0 s of think time, window 0\.2 s after 0 s of warm-up$", out, re.M)
+    assert re.search(r"^generator +(fit|late): closed loop, dispatch lag p99 ", out, re.M)
+    assert re.search(r"^requests +sent ([\d,]+), completed \1, succeeded \1$", out, re.M)
+    assert len(re.findall(r", sent [\d,]+$", out, re.M)) == 2
+
+
+@pytest.mark.slow
+def test_a_closed_loop_that_never_gets_to_send_in_its_window_ends_with_12(
+    capsys: pytest.CaptureFixture[str], mock: Mock
+) -> None:
+    options = "--users 2 --duration 0.1 --warm-up 0.1 --tail 0.1 --model mock-hang"
+    assert main(["load", mock.url, *options.split()]) == 12
+    written = capsys.readouterr()
+    assert "\ngenerator        nothing was sent within the window: every user still waited " in written.out
+    assert written.err == "error: not one request was sent within the window\n"
 
 
 @pytest.mark.slow
@@ -200,21 +258,13 @@ def test_ctrl_c_ends_with_2_one_word_and_no_process(mock: Mock) -> None:
 
 
 @pytest.mark.slow
-def test_a_terminal_is_told_the_phase(mock: Mock) -> None:
+@pytest.mark.parametrize(
+    ("load", "phase"),
+    [(["--rate", "100"], "at 100 requests/s"), (["--users", "4", "--think", "0.1"], "of 4 users")],
+)
+def test_a_terminal_is_told_the_phase(mock: Mock, load: list[str], phase: str) -> None:
     ours, theirs = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "perfgate",
-        "load",
-        mock.url,
-        "--rate",
-        "100",
-        "--duration",
-        "0.7",
-        "--warm-up",
-        "1",
-    ]
+    command = [sys.executable, "-m", "perfgate", "load", mock.url, *load, "--duration", "0.7", "--warm-up", "1"]
     environment = os.environ | {"TERM": "xterm"}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs, env=environment) as process:
         os.close(theirs)
@@ -227,4 +277,4 @@ def test_a_terminal_is_told_the_phase(mock: Mock) -> None:
         assert process.wait(WATCHDOG_S) == 0
     os.close(ours)
     assert b"warm-up: 1 s" in shown
-    assert b"window: 0.7 s at 100 requests/s" in shown
+    assert f"window: 0.7 s {phase}".encode() in shown

@@ -9,7 +9,7 @@ def test_no_code_means_ok() -> None:
     assert worst([]) is ExitCode.OK
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.combinations(PRECEDENCE, 2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(PRECEDENCE, 2)))
 def test_the_earlier_in_the_order_wins(first: ExitCode, second: ExitCode) -> None:
     assert worst([second, first]) is first
 

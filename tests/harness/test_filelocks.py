@@ -3,6 +3,7 @@
 flock's locks belong to an open file, not to a process: two contexts of one process exclude each other like two runs.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from perfgate.filelocks import LockBusy, exclusive, shared
+from perfgate.filelocks import LockBusy, exclusive, holder_pids, shared, try_lock
 
 WHAT: Final = "the thing"
 Lock = Callable[..., AbstractContextManager[None]]
@@ -108,3 +109,14 @@ def test_the_lock_of_a_killed_process_is_free(path: Path) -> None:
         holder.kill()
     with shared(path, WHAT, timeout_s=0):
         pass
+
+
+def test_an_open_files_lock_can_be_tried_and_its_holder_named(path: Path) -> None:
+    path.touch()
+    with path.open() as file, path.open() as other:
+        assert try_lock(file.fileno(), fcntl.LOCK_EX)
+        assert not try_lock(other.fileno(), fcntl.LOCK_SH)
+        assert holder_pids(other.fileno()) == (os.getpid(),)
+    with path.open() as file:
+        assert holder_pids(file.fileno()) == ()
+        assert try_lock(file.fileno(), fcntl.LOCK_SH)

@@ -1,51 +1,17 @@
 """Whole pytest runs, for every verdict and for bad input; the figures are made up, so nothing is started."""
 
 import json
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from perfgate import record
-
-THRESHOLDS = """\
-profiles:
-  quick: {budget_minutes: 4, on_invalid: warn, scenarios: [overhead]}
-scenarios:
-  overhead:
-    load: {offered_rps: 50, warm_up_s: 1, window_s: 4}
-    rounds: {generations: 2, per_generation: 4, per_generation_max: 6}
-    limits:
-      overhead_p95_ms: {max: 25, why: "a reason"}
-apparatus:
-  {dispatch_lag_p99_ms: 2, sent_ratio_min: 0.98, generator_cpu_ratio_max: 0.8, direct_p95_above_mock_delay_ms: 5}
-"""
-TEST_FILE = """\
-import pytest
-from tests.harness.synthetic import measurement
-pytestmark = pytest.mark.scenario("overhead")
-
-def test_overhead(limits):
-    limits.check("overhead_p95_ms", measurement(%s))
-"""
-ROOT = Path(__file__).parents[2]
-
-
-def run(pytester: pytest.Pytester, arguments: str, *options: str, thresholds: str = THRESHOLDS) -> pytest.RunResult:
-    pytester.makepyfile(test_overhead=TEST_FILE % arguments)
-    pytester.makeini(f"[pytest]\npythonpath = {ROOT}\nmarkers =\n  scenario(name): x\n")
-    (pytester.path / "thresholds.yaml").write_text(thresholds)
-    return pytester.runpytest_subprocess("-p", "perfgate.plugin", "-p", "no:cacheprovider", *options)
-
-
-def the_record(pytester: pytest.Pytester) -> record.Record:
-    (path,) = (pytester.path / ".perfgate/records").glob("*.json")
-    return record.read(path)
+from tests.harness.conftest import PLUGIN, ROOT, THRESHOLDS, make_project, run_judging, the_record
 
 
 @pytest.mark.slow
 def test_a_pass_ends_with_0_and_a_table(pytester: pytest.Pytester) -> None:
-    result = run(pytester, "")
+    result = run_judging(pytester, "")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["overhead  gateway overhead, p95*at most 25 ms*PASS*", "*1 passed*"])
     assert the_record(pytester).exit_code == 0
@@ -53,7 +19,7 @@ def test_a_pass_ends_with_0_and_a_table(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.slow
 def test_a_fail_ends_with_1_and_shows_the_message_without_a_traceback(pytester: pytest.Pytester) -> None:
-    result = run(pytester, "gateway_ms=90")
+    result = run_judging(pytester, "gateway_ms=90")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         ["FAIL  overhead: gateway overhead, p95: 9?.? ms*", "*thresholds.yaml:8 *", "*1 failed*"]
@@ -65,7 +31,7 @@ def test_a_fail_ends_with_1_and_shows_the_message_without_a_traceback(pytester: 
 @pytest.mark.slow
 @pytest.mark.parametrize(("option", "code"), [("warn", 0), ("fail", 10)])
 def test_an_invalid_is_counted_and_ends_as_asked(pytester: pytest.Pytester, option: str, code: int) -> None:
-    result = run(pytester, "lag_ms=9", "--on-invalid", option, "--junitxml=out.xml")
+    result = run_judging(pytester, "lag_ms=9", "--on-invalid", option, "--junitxml=out.xml")
     assert result.ret == code
     result.stdout.fnmatch_lines(["INVALID  overhead: *apparatus*", "*1 invalid*"])
     (case,) = ET.parse(pytester.path / "out.xml").iter("testcase")
@@ -79,7 +45,7 @@ def test_an_invalid_is_counted_and_ends_as_asked(pytester: pytest.Pytester, opti
 @pytest.mark.slow
 def test_a_declared_scenario_without_a_verdict_ends_with_11(pytester: pytest.Pytester) -> None:
     more = THRESHOLDS.replace('"a reason"}', '"a reason"}\n      error_ratio: {max: 0.001, why: "x"}')
-    result = run(pytester, "", thresholds=more)
+    result = run_judging(pytester, "", thresholds=more)
     assert result.ret == 11
     result.stdout.fnmatch_lines(["INCOMPLETE   overhead has no verdict on error_ratio"])
 
@@ -103,7 +69,7 @@ def test_a_declared_scenario_without_a_verdict_ends_with_11(pytester: pytest.Pyt
 def test_bad_input_ends_with_4_and_starts_nothing(
     pytester: pytest.Pytester, options: list[str], thresholds: str, text: str
 ) -> None:
-    result = run(pytester, "", *options, thresholds=thresholds)
+    result = run_judging(pytester, "", *options, thresholds=thresholds)
     assert result.ret == 4
     result.stderr.fnmatch_lines([text])
     assert not (pytester.path / ".perfgate").exists()
@@ -113,11 +79,133 @@ def test_bad_input_ends_with_4_and_starts_nothing(
 def test_an_ordinary_failure_still_ends_with_1_where_nothing_is_measured(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_x():\n    assert False")
     assert pytester.runpytest_subprocess("-p", "perfgate.plugin").ret == 1
+    assert not (pytester.path / ".perfgate").exists()
+
+
+@pytest.mark.slow
+def test_collecting_alone_checks_and_writes_nothing(pytester: pytest.Pytester) -> None:
+    result = run_judging(pytester, "", "--collect-only")
+    assert result.ret == 0
+    assert not (pytester.path / ".perfgate").exists()
+    assert "perfgate:" not in result.stdout.str()
+    assert run_judging(pytester, "", "--collect-only", "--profile", "nightly").ret == 4
+
+
+@pytest.mark.slow
+def test_scenarios_that_were_not_asked_for_are_deselected(pytester: pytest.Pytester) -> None:
+    make_project(
+        pytester,
+        test_a="""
+            import pytest
+            @pytest.mark.scenario("overhead")
+            def test_declared(): pass
+            @pytest.mark.scenario("of_another_profile")
+            def test_not_declared(): pass
+            def test_of_nothing(): pass
+        """,
+    )
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=2, deselected=1)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_from_the_start_ends_with_12_and_one_message(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("""
+        import errno, os
+        import perfgate.record
+        def full(path, text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        perfgate.record.write_atomically = full
+    """)
+    result = run_judging(pytester, "")
+    assert result.ret == 12
+    assert "the record cannot be written to .perfgate/records: No space left on device" in result.stdout.str()
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+@pytest.mark.slow
+def test_a_record_that_vanishes_is_said_and_ends_with_12(pytester: pytest.Pytester) -> None:
+    make_project(
+        pytester,
+        test_a="""
+            import pathlib, pytest
+            @pytest.mark.scenario("overhead")
+            def test_it():
+                for path in pathlib.Path(".perfgate/records").iterdir():
+                    path.unlink()
+        """,
+    )
+    result = pytester.runpytest_subprocess(*PLUGIN)
+    assert result.ret == 12
+    result.stdout.fnmatch_lines(["note *.json: cannot be read (No such file or directory)*"])
+
+
+@pytest.mark.slow
+def test_an_error_of_a_shared_fixture_is_told_once(pytester: pytest.Pytester) -> None:
+    make_project(
+        pytester,
+        test_a="""
+            import pytest
+            from perfgate.errors import StackFailed
+            pytestmark = pytest.mark.scenario("overhead")
+            @pytest.fixture(scope="module")
+            def measured():
+                raise StackFailed("litellm did not start\\n  last answer  boom")
+            def test_one(measured): pass
+            def test_two(measured): pass
+            def test_three(): raise StackFailed("litellm did not start\\n  last answer  another")
+        """,
+    )
+    result = pytester.runpytest_subprocess(*PLUGIN)
+    assert result.ret == 12
+    said = result.stdout.str()
+    assert said.count("last answer  boom") == 1
+    assert said.count("last answer  another") == 1, "an error of its own"
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_two*",
+            "litellm did not start",
+            "  as before   the whole message stands at *::test_one",
+        ]
+    )
+    result.stdout.fnmatch_lines(["INCOMPLETE   overhead did not run"])
+
+
+@pytest.mark.slow
+def test_a_message_says_how_to_do_it_again(pytester: pytest.Pytester) -> None:
+    make_project(
+        pytester,
+        test_a="""
+            import pytest
+            from tests.harness.synthetic import measurement
+            pytestmark = pytest.mark.scenario("overhead")
+            def test_it(limits):
+                limits.check("overhead_p95_ms", measurement(gateway_ms=90))
+        """,
+    )
+    (pytester.path / "thresholds.yaml").rename(pytester.path / "my limits.yaml")
+    result = pytester.runpytest_subprocess(*PLUGIN, "--thresholds", "my limits.yaml", "--seed", "7", "--workers", "2")
+    assert result.ret == 1
+    (line,) = [line for line in result.outlines if line.startswith("  reproduce")]
+    assert line.split()[:3] == ["reproduce", "pytest", "tests/perf"]
+    for words in ("--thresholds 'my limits.yaml'", "--seed 7", "--workers 2", "--scenarios overhead", "--litellm "):
+        assert words in line
+    assert "--profile" not in line
+
+
+@pytest.mark.slow
+def test_pytest_benchmark_measures_as_long_as_nobody_asks_for_xdist(pytester: pytest.Pytester) -> None:
+    """With the project's own pytest.ini: `--dist loadgroup` in it would be enough for pytest-benchmark to stop."""
+    pytester.makepyfile("def test_it(benchmark):\n    benchmark.pedantic(print, rounds=7)\n    assert benchmark.stats")
+    (pytester.path / "pytest.ini").write_text((ROOT / "pytest.ini").read_text())
+    result = pytester.runpytest_subprocess(*PLUGIN, f"--rootdir={pytester.path}", pytester.path)
+    result.assert_outcomes(passed=1)
+    assert "benchmark: 1 tests" in result.stdout.str()
 
 
 @pytest.mark.slow
 def test_the_record_holds_what_the_schema_says(pytester: pytest.Pytester) -> None:
-    run(pytester, "", "--seed", "77")
+    run_judging(pytester, "", "--seed", "77")
     written = the_record(pytester)
     assert (written.seed, written.profile, written.scenarios) == (77, "quick", ["overhead"])
+    assert (written.gateway[:8], written.limits) == ("litellm ", {"overhead": ["overhead_p95_ms"]})
     assert json.loads(record.json_schema())["title"] == "Record"

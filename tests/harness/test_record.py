@@ -1,40 +1,26 @@
+"""Is a record whole after every write, and can a reader trust what it says of a run?"""
+
 from pathlib import Path
 
 import pytest
 
 from perfgate.errors import BadInput, StackFailed
-from perfgate.record import Record, RecordFile, json_schema, read
-
-
-def a_record(seed: int = 1) -> Record:
-    return Record(
-        perfgate_version="0",
-        started_utc="2026-01-01T00:00:00+00:00",
-        command=["pytest"],
-        seed=seed,
-        profile="quick",
-        scenarios=["overhead"],
-        on_invalid="warn",
-        thresholds_path="thresholds.yaml",
-        thresholds_sha256="0",
-        host={},
-        host_class=None,
-        affinity={},
-    )
+from perfgate.record import LeaseRecord, RecordFile, json_schema, read
+from tests.harness.report.conftest import a_judgement, a_measurement, a_record
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    RecordFile(tmp_path / "deep/r.json").write(a_record(5))
-    assert read(tmp_path / "deep/r.json") == a_record(5)
+    RecordFile(tmp_path / "deep/r.json").write(a_record(seed=5))
+    assert read(tmp_path / "deep/r.json") == a_record(seed=5)
     assert '"seed"' in json_schema()
 
 
 def test_a_write_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "r.json")
-    file.write(a_record(1))
+    file.write(a_record(seed=1))
     (tmp_path / ".r.json.partial").mkdir()  # the temporary file cannot be opened: as on a disk that is full
     with pytest.raises(StackFailed, match="what was measured before is in"):
-        file.write(a_record(2))
+        file.write(a_record(seed=2))
     assert read(tmp_path / "r.json").seed == 1
 
 
@@ -49,3 +35,63 @@ def test_a_file_that_is_no_record_says_what_is_wrong(tmp_path: Path, text: str, 
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(BadInput, match=said):
         read(tmp_path / "r.json")
+
+
+def test_a_record_of_an_older_version_is_refused_by_its_version(tmp_path: Path) -> None:
+    text = a_record().model_dump_json().replace('"schema_version":2', '"schema_version":1')
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(BadInput, match=r"is not a record of schema 2: schema_version: Input should be 2"):
+        read(tmp_path / "r.json")
+
+
+def test_what_has_no_verdict_is_said_by_scenario_and_metric() -> None:
+    record = a_record(limits={"overhead": ["overhead_p95_ms", "error_ratio"], "latency": ["latency_p95_ms"]})
+    assert record.without_verdict() == ["overhead did not run", "latency did not run"]
+    record = record.model_copy(update={"judgements": [a_judgement("overhead", "error_ratio")]})
+    assert record.without_verdict() == ["overhead has no verdict on overhead_p95_ms", "latency did not run"]
+    judgements = [a_judgement("overhead", "error_ratio"), a_judgement("overhead", "overhead_p95_ms")]
+    record = record.model_copy(update={"judgements": [*judgements, a_judgement("latency", "latency_p95_ms")]})
+    assert record.without_verdict() == []
+
+
+def a_lease(acquired_mono_s: float, released_mono_s: float | None, kind: str = "exclusive") -> LeaseRecord:
+    return LeaseRecord.model_validate(
+        {
+            "scenario": "overhead",
+            "what": "measuring overhead",
+            "kind": kind,
+            "waited_s": 0.0,
+            "acquired_mono_s": acquired_mono_s,
+            "acquired_utc": "2026-01-01T00:00:00+00:00",
+            "released_mono_s": released_mono_s,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("leases", "covered"),
+    [
+        ([a_lease(9.0, 15.0)], True),
+        ([a_lease(9.0, None)], True),
+        ([a_lease(9.0, 15.0, "shared")], False),
+        ([a_lease(10.5, 15.0)], False),
+        ([a_lease(9.0, 14.05)], False),
+        ([a_lease(9.0, 12.0), a_lease(12.0, 15.0)], False),
+        ([a_lease(1.0, 2.0), a_lease(9.0, 15.0)], True),
+        ([], False),
+    ],
+    ids=["within", "held still", "shared", "opened before", "drained after", "given back between", "another", "none"],
+)
+def test_a_window_is_leased_when_one_exclusive_lease_holds_from_its_opening_to_its_drain(
+    leases: list[LeaseRecord], covered: bool
+) -> None:
+    """The window opens at 10.0 s, its drain ends at 14.1 s."""
+    record = a_record(leases=leases, measurements=[a_measurement(rounds=1)])
+    assert len(record.unleased_windows) == (0 if covered else 4)
+
+
+def test_a_run_has_begun_with_its_first_lease_measurement_or_verdict() -> None:
+    assert not a_record().has_begun
+    assert a_record(leases=[a_lease(9.0, None)]).has_begun
+    assert a_record(measurements=[a_measurement(rounds=1)]).has_begun
+    assert a_record(judgements=[a_judgement("overhead", "error_ratio")]).has_begun

@@ -10,7 +10,7 @@ import pytest
 
 from perfgate.errors import BadInput
 from perfgate.experiment.metrics import METRICS
-from perfgate.load.schedule import OpenLoop
+from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.host import HostFingerprint
 from perfgate.thresholds import HostClass, Limit, host_class, load_thresholds
 
@@ -96,14 +96,15 @@ def test_every_value_arrives_where_it_belongs() -> None:
         "memory_gib": 24,
         "cpu_models": ("AMD EPYC*",),
         "backend": "processes",
+        "host_speed_ms": None,
     }
     assert list(thresholds.scenarios) == ["overhead", "latency"]
     overhead, latency = thresholds.scenarios.values()
     assert (overhead.name, overhead.needs.cores, overhead.load.payload_bytes) == ("overhead", 2, None)
-    assert overhead.load.open_loop == OpenLoop(offered_rps=40, warm_up_s=1, window_s=4, tail_s=10, arrivals="constant")
+    assert overhead.load.schedule == OpenLoop(offered_rps=40, warm_up_s=1, window_s=4, tail_s=10, arrivals="constant")
     assert overhead.rounds.model_dump() == {"generations": 2, "per_generation": 4, "per_generation_max": 10}
     assert (latency.needs.cores, latency.load.payload_bytes) == (1, 500)
-    assert latency.load.open_loop == OpenLoop(offered_rps=30, warm_up_s=0, window_s=5, tail_s=2, arrivals="poisson")
+    assert latency.load.schedule == OpenLoop(offered_rps=30, warm_up_s=0, window_s=5, tail_s=2, arrivals="poisson")
     assert thresholds.apparatus.model_dump() == {
         "dispatch_lag_p99_ms": 2,
         "sent_ratio_min": 0.98,
@@ -155,7 +156,7 @@ def test_what_was_read_cannot_be_changed() -> None:
 def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])
     thresholds = load_thresholds(Path("thresholds.yaml"), METRICS)
-    assert thresholds.profiles["quick"].scenarios == ("overhead", "latency", "resources")
+    assert thresholds.profiles["quick"].scenarios == ("overhead", "latency", "single_request", "resources")
 
 
 # --- what is refused ---
@@ -412,7 +413,7 @@ def test_a_mistake_is_named_with_line_key_rule_and_what_was_found(
     assert complaints(changed(old, new)) == [f"thresholds.yaml:{where}: {complaint}"]
 
 
-@pytest.mark.parametrize("key", ["margin", "floor", "equivalent_within", "max_on", "waivers", "drift_budget"])
+@pytest.mark.parametrize("key", ["margin", "floor", "equivalent_within", "waivers", "drift_budget"])
 def test_keys_of_later_versions_are_refused_and_not_read_past(key: str) -> None:
     (complaint,) = complaints(changed("max: 150.5", f"max: 150.5, {key}: 1"))
     assert complaint.endswith(f".{key}: not supported yet by this version of perfgate")
@@ -527,3 +528,75 @@ def test_small_differences_do_not_matter(difference: dict[str, object]) -> None:
 
 def test_the_backend_is_part_of_the_class() -> None:
     assert host_class(HOST, {"reference": REFERENCE}, "containers") is None
+
+
+CLOSED = WHOLE.replace("{offered_rps: 40, warm_up_s: 1, window_s: 4}", "%s")
+
+
+def test_a_load_may_be_a_closed_loop() -> None:
+    text = CLOSED % "{users: 20, think_time_s: 0.5, warm_up_s: 1, window_s: 4, tail_s: 3, stream: true}"
+    load = load_thresholds(written(text), KNOWN).scenarios["overhead"].load
+    assert load.schedule == ClosedLoop(users=20, warm_up_s=1, window_s=4, tail_s=3, think_time_s=0.5)
+    assert load.stream
+
+
+def test_a_load_of_single_requests_has_no_schedule() -> None:
+    load = load_thresholds(written(CLOSED % "{requests: 25}"), KNOWN).scenarios["overhead"].load
+    assert load.requests == 25
+    with pytest.raises(ValueError, match="requests=25 are sent one at a time"):
+        _ = load.schedule
+
+
+@pytest.mark.parametrize(
+    ("load", "text"),
+    [
+        ("{window_s: 4}", "expected exactly one of offered_rps, users and requests, found none of them"),
+        (
+            "{offered_rps: 4, users: 4, window_s: 4}",
+            "expected exactly one of offered_rps, users and requests, found offered_rps and users",
+        ),
+        ("{users: 4, window_s: 4, arrivals: poisson}", "arrivals goes with offered_rps, not with users"),
+        ("{offered_rps: 4, window_s: 4, think_time_s: 1}", "think_time_s goes with users, not with offered_rps"),
+        ("{requests: 4, window_s: 4}", "window_s goes with offered_rps or users, not with requests"),
+        ("{users: 4}", "the key window_s is missing"),
+    ],
+)
+def test_a_load_that_is_of_no_kind_is_named(load: str, text: str) -> None:
+    assert complaints(CLOSED % load) == [f"thresholds.yaml:8: scenarios.overhead.load: {text}"]
+
+
+def test_stream_is_true_or_false() -> None:
+    (line,) = complaints(CLOSED % "{users: 4, window_s: 4, stream: 1}")
+    assert line == "thresholds.yaml:8: scenarios.overhead.load.stream: expected true or false, found 1"
+
+
+def test_a_limit_may_differ_by_host_class() -> None:
+    text = WHOLE.replace("max: 60", "max: 60\n        max_on: {reference: 90}")
+    limit = load_thresholds(written(text), KNOWN).scenarios["overhead"].limits["overhead_p95_ms"]
+    assert (limit.maximum, dict(limit.maximum_on)) == (60, {"reference": 90})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (
+            "max: 60",
+            "max: 60\n        max_on: {refrence: 90}",
+            "overhead_p95_ms.max_on.refrence: there is no host class 'refrence'; did you mean reference?",
+        ),
+        (
+            "max: 60",
+            "max: 60\n        max_on: {reference: -1}",
+            "overhead_p95_ms.max_on.reference: expected a number above 0, found -1",
+        ),
+        ("min: 0.99", "min: 0.99, max_on: {reference: 1}", "completed_ratio: max_on goes with max"),
+    ],
+)
+def test_a_wrong_max_on_is_named(before: str, after: str, text: str) -> None:
+    (line,) = complaints(WHOLE.replace(before, after))
+    assert line.partition("scenarios.overhead.limits.")[2] == text
+
+
+def test_a_host_class_may_have_a_measured_speed() -> None:
+    text = WHOLE.replace("processes}", "processes, host_speed_ms: 12.5}")
+    assert load_thresholds(written(text), KNOWN).hosts["reference"].host_speed_ms == 12.5

@@ -6,8 +6,19 @@ import pytest
 
 from perfgate.experiment import health
 from perfgate.experiment.measurement import Measurement
+from perfgate.host_limits import HostStanding
 from perfgate.thresholds import Apparatus, Limit
-from perfgate.verdict import Judgement, Reason, Surroundings, Verdict, explain, headline, judge, smallest_failing
+from perfgate.verdict import (
+    Judgement,
+    Reason,
+    Surroundings,
+    Verdict,
+    explain,
+    headline,
+    judge,
+    not_measured,
+    smallest_failing,
+)
 from tests.harness.synthetic import measurement
 
 APPARATUS = Apparatus(
@@ -128,3 +139,49 @@ def test_the_smallest_failing_value_lies_above_the_limit() -> None:
     smallest = smallest_failing(result)
     assert smallest is not None
     assert smallest > 25
+
+
+ELSEWHERE = HostStanding(None, has_classes=True, reference="reference", speed_index=1.3)
+
+
+def test_on_another_host_the_scaled_limit_is_judged_and_both_numbers_are_shown() -> None:
+    measured = measurement(gateway_ms=12)
+    of = limit("overhead_p95_ms", max=10)
+    assert judged(measured, of).verdict is Verdict.FAIL
+    scaled = judge(measured, of, health.check(measured, APPARATUS), None, ELSEWHERE)
+    text = "\n".join(explain(scaled, AROUND))
+    assert scaled.verdict is Verdict.PASS
+    assert "limit      at most 13 ms (10 scaled ×1.30, this host is not in thresholds.yaml; `perfgate" in text
+
+
+def test_a_host_that_is_too_different_is_invalid_with_its_own_reason() -> None:
+    measured = measurement(gateway_ms=12)
+    too_slow = dataclasses.replace(ELSEWHERE, speed_index=3.0)
+    result = judge(measured, limit("overhead_p95_ms", max=10), health.check(measured, APPARATUS), None, too_slow)
+    assert (result.verdict, result.reason) == (Verdict.INVALID, Reason.NOT_FOR_THIS_HOST)
+    assert headline(result) == "INVALID  overhead: gateway overhead, p95: limits not for this host"
+    assert "takes 3.00 times as long as reference" in result.detail
+
+
+def test_errors_are_judged_on_every_host() -> None:
+    measured = measurement(failed=20)
+    too_slow = dataclasses.replace(ELSEWHERE, speed_index=3.0)
+    result = judge(measured, limit("error_ratio", max=0.001), health.check(measured, APPARATUS), None, too_slow)
+    assert result.verdict is Verdict.FAIL
+
+
+def test_what_was_never_sent_is_invalid_and_says_why() -> None:
+    result = not_measured("single_request", limit("overhead_p50_ms", max=10), "run without -n")
+    text = "\n".join(explain(result, AROUND))
+    assert (result.verdict, result.reason) == (Verdict.INVALID, Reason.NOT_MEASURED)
+    assert "because    run without -n" in text
+
+
+def test_the_smallest_failing_value_follows_the_intervals_confidence() -> None:
+    """At 95 % it is the limit plus the half-width times 1 + 0.8416 / 1.96; a wider interval says more error a width."""
+    result = judged(measurement(gateway_ms=12), limit("overhead_p95_ms", max=25))
+    assert result.estimate is not None
+    half = result.estimate.value - result.estimate.low
+    assert smallest_failing(result) == pytest.approx(25 + half * (1 + 0.8416 / 1.9600), rel=1e-4)
+    wider = dataclasses.replace(result, estimate=dataclasses.replace(result.estimate, confidence=0.99))
+    assert smallest_failing(wider) == pytest.approx(25 + half * (1 + 0.8416 / 2.5758), rel=1e-4)

@@ -3,27 +3,28 @@
 import asyncio
 import json
 import socket
+import ssl
 import struct
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import trustme
 
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.runner import Generator
-from perfgate.load.schedule import Arrivals, OpenLoop
+from perfgate.load.schedule import Arrivals, ClosedLoop, OpenLoop, Schedule
 from perfgate.measure.histogram import Histogram
 
 #: Ends a test that would hang; no test comes near it.
 WATCHDOG_S: Final = 60.0
-LOCALHOST_PEM: Final = Path(__file__).with_name("localhost.pem")
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,30 @@ def generator() -> Iterator[Generator]:
         yield generator
 
 
+@dataclass(frozen=True)
+class LocalhostTls:
+    """A certificate of localhost: how a server shows it, and the file that makes a client trust it."""
+
+    server: ssl.SSLContext
+    trusted_pem: Path
+
+
+@pytest.fixture(scope="session")
+def localhost_tls(tmp_path_factory: pytest.TempPathFactory) -> LocalhostTls:
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    trusted_pem = tmp_path_factory.mktemp("tls") / "authority.pem"
+    authority.cert_pem.write_to_path(str(trusted_pem))
+    return LocalhostTls(server, trusted_pem)
+
+
 def load_job(
-    url: str,
-    *,
+    *urls: str,
     model: str = "m",
     rate_rps: float = 100,
+    users: int | None = None,
+    think_time_s: float = 0,
     warm_up_s: float = 0,
     window_s: float = 1,
     tail_s: float = 10,
@@ -99,8 +119,11 @@ def load_job(
     api_key: str | None = None,
     **rest: Any,
 ) -> LoadJob:
-    schedule = OpenLoop(rate_rps, warm_up_s, window_s, tail_s, arrivals)
-    return LoadJob(Target(url, model, api_key), schedule, **rest)
+    """An open loop, or a closed one where `users` are given."""
+    schedule: Schedule = OpenLoop(rate_rps, warm_up_s, window_s, tail_s, arrivals)
+    if users is not None:
+        schedule = ClosedLoop(users, warm_up_s, window_s, tail_s, think_time_s)
+    return LoadJob(tuple(Target(url, model, api_key) for url in urls), schedule, **rest)
 
 
 def load_result(**changes: Any) -> LoadResult:
@@ -124,6 +147,12 @@ def load_result(**changes: Any) -> LoadResult:
         generator_cpu_s=0.1,
         in_flight_max=3,
         in_flight_cap=10_000,
+        sent_by_target=(1000,),
+        first_token=Histogram.of_us([]),
+        first_token_service=Histogram.of_us([]),
+        chunk_gap=Histogram.of_us([]),
+        chunks=0,
+        streams_done=0,
     )
     return replace(healthy, **changes)
 
@@ -149,7 +178,8 @@ class Reset:
 
 #: What a toy server does on one connection, step by step: bytes are written, an event is waited for. After the last
 #: step it waits for the client to leave.
-Script = list[bytes | asyncio.Event | type[Read] | type[Close] | type[Reset]]
+Step = bytes | asyncio.Event | type[Read] | type[Close] | type[Reset]
+Script = Iterable[Step]
 
 
 @dataclass
@@ -157,7 +187,7 @@ class Toy:
     """A toy server that is running: what it saw, and where it listens."""
 
     port: int
-    requests: list[bytes] = field(default_factory=list)
+    requests: list[bytes] = field(default_factory=list, repr=False)
     #: For every request, on which connection it came, counted from 0.
     request_connections: list[int] = field(default_factory=list)
     connections: int = 0

@@ -4,6 +4,7 @@ Against a mock endpoint of known behaviour, both in processes of their own.
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -139,6 +140,76 @@ def test_an_endpoint_killed_in_mid_load_is_counted_and_the_load_goes_on(
     assert kinds["connect_refused"] > 0
     assert set(kinds) <= {"connect_refused", "connection_closed", "connection_reset", "kept_alive_closed"}
     assert result.succeeded + sum(kinds.values()) == 200
+
+
+def test_in_a_closed_loop_every_request_arrives_exactly_once(generator: Generator, mock: Mock) -> None:
+    mock.record_ids()
+    result = generator.run(load_job(mock.url, model="mock-delay-5ms", users=6, window_s=1))
+    ids = mock.recorded_ids()
+    assert len(set(ids)) == len(ids) == result.offered == result.sent == result.succeeded
+    assert result.in_flight_max == 6
+    assert result.errors == ()
+    assert 6 < result.sent <= 6 * 200  # nobody can have more than 200 replies of 5 ms in a second
+    assert result.service_time.values_us[0] >= 5_000
+
+
+def test_a_generator_that_stalls_under_thinking_users_shows_up_in_latency_and_lag(
+    generator: Generator, mock: Mock
+) -> None:
+    """Users whose next request fell due within the stall were not sent when they should have been."""
+    job = load_job(mock.url, users=50, think_time_s=0.1, window_s=3)
+    result = generator.run(job, on_event=stopping(generator, for_s=1.5))
+    assert result.offered == result.sent == result.succeeded
+    assert result.dispatch_lag.max_ms >= 1_300
+    assert result.latency.max_ms >= 1_300
+    assert result.sent <= 50 * (1 + 30)
+
+
+def test_two_endpoints_get_their_shares_of_an_open_loop_exactly(
+    generator: Generator, mock: Mock, mortal_mock: Mock
+) -> None:
+    before = mock.received()
+    result = generator.run(load_job(mock.url, mortal_mock.url, rate_rps=200))
+    assert result.sent_by_target == (100, 100)
+    assert (mock.received() - before, mortal_mock.received()) == (100, 100)
+
+
+STREAMING = "mock-delay-20ms+chunks-20-every-10ms"
+
+
+@pytest.mark.parametrize("users", [None, 5])
+def test_every_chunk_of_a_stream_is_counted_and_timed(generator: Generator, mock: Mock, users: int | None) -> None:
+    """20 chunks with content, 10 ms apart from 20 ms on; those of the role and of the finish come with others."""
+    result = generator.run(load_job(mock.url, model=STREAMING, rate_rps=50, users=users, stream=True))
+    streams = result.sent
+    assert result.errors == ()
+    assert result.offered == streams == result.succeeded == result.streams_done
+    assert result.chunks == 22 * streams
+    assert result.chunk_gap.count == 19 * streams
+    assert result.first_token.count == result.first_token_service.count == result.latency.count == streams
+    assert result.first_token_service.values_us[0] >= 20_000
+    assert result.service_time.values_us[0] >= 20_000 + 190_000
+    # 20 of 210 ms, if nothing is in the way.
+    assert result.first_token_service.mean_ms() < result.service_time.mean_ms() / 2
+    # The gaps of a stream are together the time from its first chunk to its last, with which it all but ends.
+    gaps_ms = 19 * result.chunk_gap.mean_ms()
+    assert 0.8 < gaps_ms / (result.service_time.mean_ms() - result.first_token_service.mean_ms()) < 1.01
+
+
+def test_a_stream_cut_short_by_the_endpoint_is_no_success(generator: Generator, mock: Mock) -> None:
+    model = f"{STREAMING}+cut-after-5-chunks"
+    result = generator.run(load_job(mock.url, model=model, rate_rps=40, window_s=0.5, stream=True))
+    (error,) = result.errors
+    assert (error.kind, error.count) == ("stream_cut_short", 20)
+    assert re.search(r"; 6 chunks had come, but no \[DONE\]$", error.example)
+    assert (result.succeeded, result.completed, result.streams_done, result.chunks) == (0, 0, 0, 6 * 20)
+
+
+def test_streams_without_a_first_token_count_with_the_time_they_waited(generator: Generator, mock: Mock) -> None:
+    result = generator.run(load_job(mock.url, model="mock-hang", rate_rps=20, window_s=0.5, tail_s=0.3, stream=True))
+    assert {error.kind: error.count for error in result.errors} == {"unfinished": 10}
+    assert result.first_token == result.latency
+    assert result.first_token.values_us[0] >= 300_000
 
 
 @pytest.mark.parametrize("status", [429, 500])

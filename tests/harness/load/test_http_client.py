@@ -2,18 +2,22 @@
 
 import asyncio
 import ssl
+import time
+from array import array
 from collections.abc import Iterable
+from itertools import chain, cycle
+from typing import Any
 
 import pytest
 import uvloop
 
 from perfgate.load.endpoint import Endpoint
-from perfgate.load.http_client import HttpClient, Peer, Unreachable, find_peer, request_head
+from perfgate.load.http_client import HttpClient, Peer, StreamConnection, Unreachable, find_peer, request_head
 from perfgate.load.result import Failure
 from tests.harness.load.conftest import (
-    LOCALHOST_PEM,
     WATCHDOG_S,
     Close,
+    LocalhostTls,
     Read,
     Reset,
     Script,
@@ -35,6 +39,9 @@ class Ends:
 
     def __init__(self) -> None:
         self._ends: dict[int, asyncio.Future[End]] = {}
+        self.first_tokens: list[int] = []
+        #: Of every stream, in the order of their ends: its request, chunks, whether [DONE] came, number of gaps.
+        self.streams: list[tuple[int, int, bool, int]] = []
 
     async def of(self, request: int) -> End:
         async with asyncio.timeout(WATCHDOG_S):
@@ -54,12 +61,20 @@ class Ends:
     def failed(self, request: int, failure: Failure, text: str) -> None:
         self._end(request).set_result((failure, text))
 
+    def first_token(self, request: int, at_mono_ns: int) -> None:
+        assert 0 < at_mono_ns <= time.monotonic_ns()
+        self.first_tokens.append(request)
+
+    def streamed(self, request: int, chunks: int, done: bool, gaps_us: "array[int]") -> None:
+        assert not self._end(request).done()
+        self.streams.append((request, chunks, done, len(gaps_us)))
+
     def _end(self, request: int) -> asyncio.Future[End]:
         return self._ends.setdefault(request, asyncio.get_running_loop().create_future())
 
 
-def client_of(toy: Toy, ends: Ends) -> HttpClient:
-    return HttpClient(Peer("127.0.0.1", toy.port, "localhost", None), HEAD, ends)
+def client_of(toy: Toy, ends: Ends, **options: Any) -> HttpClient:
+    return HttpClient(Peer("127.0.0.1", toy.port, "localhost", None), HEAD, ends, **options)
 
 
 async def one_after_another(requests: int, scripts: Iterable[Script]) -> tuple[list[End], Toy]:
@@ -132,23 +147,125 @@ def test_a_connection_announced_to_close_is_not_used_even_while_it_is_open() -> 
     assert toy.request_connections == [0, 1]
 
 
-def test_of_idle_connections_the_last_used_serves_first() -> None:
-    async def used() -> list[int]:
-        ends, second_may_end = Ends(), asyncio.Event()
-        async with toy_server([Read, OK, Read, OK], [Read, second_may_end, OK, Read, OK]) as toy:
-            client = client_of(toy, ends)
-            client.send(0, BODY)
-            client.send(1, BODY)
-            replies = {asyncio.ensure_future(ends.of(request)) for request in (0, 1)}
-            await asyncio.wait(replies, return_when=asyncio.FIRST_COMPLETED)
-            second_may_end.set()
-            await asyncio.wait(replies)
-            client.send(2, BODY)
-            await ends.of(2)
-            await client.close()
-            return toy.request_connections
+async def connections_used(*, at_once: int, then: int) -> list[int]:
+    """On which connection each request came: some at once, so that each opens one, then some one after another."""
+    ends, all_came = Ends(), asyncio.Event()
+    first_holds_back: list[Script] = [chain([Read, all_came, OK], cycle([Read, OK])) for _ in range(at_once)]
+    async with toy_server(*first_holds_back) as toy:
+        client = client_of(toy, ends)
+        for request in range(at_once):
+            client.send(request, BODY)
+        await eventually(lambda: len(toy.requests) == at_once)
+        all_came.set()
+        for request in range(at_once):
+            await ends.of(request)
+        for request in range(at_once, at_once + then):
+            client.send(request, BODY)
+            await ends.of(request)
+        await client.close()
+        return toy.request_connections[at_once:]
 
-    assert uvloop.run(used())[2] == 1
+
+def test_idle_connections_take_turns() -> None:
+    used = uvloop.run(connections_used(at_once=3, then=6))
+    assert sorted(used[:3]) == [0, 1, 2]
+    assert used[3:] == used[:3]
+
+
+def test_spare_connections_that_idled_for_long_are_not_used_but_the_last_one_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perfgate.load.http_client.SPARE_IDLE_MAX_S", 0)
+    used = uvloop.run(connections_used(at_once=3, then=3))
+    assert len(set(used)) == 1
+
+
+def test_connections_that_are_meant_to_be_there_are_opened_ahead_and_take_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perfgate.load.http_client.SPARE_IDLE_MAX_S", 0)  # none of these is a spare one
+
+    async def used() -> tuple[int, list[int]]:
+        ends = Ends()
+        scripts: list[Script] = [cycle([Read, OK]) for _ in range(4)]
+        async with toy_server(*scripts) as toy:
+            client = client_of(toy, ends, connections=3)
+            await client.open_ahead()
+            await eventually(lambda: toy.connections == 3)
+            for request in range(6):
+                client.send(request, BODY)
+                await ends.of(request)
+            await client.close()
+            return toy.connections, toy.request_connections
+
+    assert uvloop.run(used()) == (3, [0, 1, 2, 0, 1, 2])
+
+
+def test_a_connection_that_the_server_closed_is_replaced_when_it_is_needed() -> None:
+    async def used() -> tuple[list[End], list[int]]:
+        ends, close_now = Ends(), asyncio.Event()
+        async with toy_server([Read, OK, close_now, Close], [Read, OK, Read, OK], [Read, OK, Read, OK]) as toy:
+            client = client_of(toy, ends, connections=2)
+            await client.open_ahead()
+            for request in range(4):
+                if request == 2:
+                    close_now.set()
+                    await eventually(lambda: len(client.open) == 1)
+                client.send(request, BODY)
+                await ends.of(request)
+            await client.close()
+            return [await ends.of(request) for request in range(4)], toy.request_connections
+
+    assert uvloop.run(used()) == ([OK_END] * 4, [0, 1, 2, 1])
+
+
+def test_more_requests_than_connections_open_more() -> None:
+    async def opened() -> int:
+        ends, all_came = Ends(), asyncio.Event()
+        scripts: list[Script] = [[Read, all_came, OK]] * 3
+        async with toy_server(*scripts) as toy:
+            client = client_of(toy, ends, connections=1)
+            await client.open_ahead()
+            for request in range(3):
+                client.send(request, BODY)
+            await eventually(lambda: len(toy.requests) == 3)
+            all_came.set()
+            assert [await ends.of(request) for request in range(3)] == [OK_END] * 3
+            await client.close()
+            return toy.connections
+
+    assert uvloop.run(opened()) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError("no route"), "1 of 2 connections to 127.0.0.1:9 could be opened: no route"),
+        (None, "1 of 2 connections to 127.0.0.1:9 could be opened: no more within 0.054 s"),
+    ],
+)
+def test_connections_that_cannot_be_opened_ahead_end_the_load_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, error: OSError | None, text: str
+) -> None:
+    monkeypatch.setattr("perfgate.load.http_client.CONNECT_DEADLINE_S", 0.05)
+    tried: list[asyncio.Protocol] = []
+
+    async def connect(self: Peer, protocol: asyncio.Protocol) -> None:
+        tried.append(protocol)
+        if len(tried) == 2:
+            if error is not None:
+                raise error
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(Peer, "connect", connect)
+
+    async def refused() -> str:
+        client = HttpClient(Peer("127.0.0.1", 9, "h", None), HEAD, Ends(), connections=2)
+        with pytest.raises(Unreachable) as failed:
+            await client.open_ahead()
+        return str(failed.value)
+
+    assert uvloop.run(refused()) == text
 
 
 def test_a_connection_closed_while_idle_costs_no_request() -> None:
@@ -277,19 +394,180 @@ def test_a_request_head_names_host_length_and_key() -> None:
     assert b"authorization" not in HEAD
 
 
-def server_tls() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(LOCALHOST_PEM)
-    return context
+def test_a_request_head_asks_for_json_or_for_a_stream_of_events() -> None:
+    assert b"\r\naccept: application/json\r\n" in HEAD
+    stream = request_head(Endpoint("http", "h", 80, "/"), api_key=None, body_bytes=1, stream=True)
+    assert b"\r\naccept: text/event-stream\r\n" in stream
 
 
-def test_https_works_with_a_certificate_that_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(LOCALHOST_PEM))
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+FIRST, SECOND, DONE = b'data: {"content": "a"}\n\n', b'data: {"content": "b"}\n\n', b"data: [DONE]\n\n"
+LAST = b"0\r\n\r\n"
+
+
+def chunked(body: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+PING = b": ping\n\n"
+#: The rest of the first event, a comment and the second event.
+ACROSS = chunked(FIRST[9:] + PING + SECOND)
+
+
+async def streamed(scripts: Iterable[Script], requests: int = 1) -> tuple[list[End], Ends, Toy]:
+    """Ask for that many streams, each when the one before has ended."""
+    ends = Ends()
+    async with toy_server(*scripts) as toy:
+        client = client_of(toy, ends, stream=True)
+        found = []
+        for request in range(requests):
+            client.send(request, BODY)
+            found.append(await ends.of(request))
+        await client.close()
+    return found, ends, toy
+
+
+@pytest.mark.parametrize(
+    "packets",
+    [
+        pytest.param([STREAM_HEAD, chunked(FIRST), chunked(SECOND), chunked(DONE), LAST], id="one_each"),
+        pytest.param([STREAM_HEAD + chunked(FIRST + SECOND + DONE) + LAST], id="all_in_one"),
+        pytest.param(
+            [STREAM_HEAD + chunked(FIRST[:9]), ACROSS[:20], ACROSS[20:] + chunked(DONE) + LAST],
+            id="across",
+        ),
+    ],
+)
+def test_a_whole_stream_is_a_reply_and_its_connection_used_again(packets: list[bytes]) -> None:
+    length = len(FIRST + SECOND + DONE) + (len(PING) if ACROSS[20:] in packets[-1] else 0)
+    found, ends, toy = uvloop.run(streamed([[Read, *packets] * 2], requests=2))
+    assert [end[:3] for end in found] == [(200, None, length)] * 2
+    assert ends.first_tokens == [0, 1]
+    assert ends.streams == [(0, 2, True, 1), (1, 2, True, 1)]
+    assert toy.connections == 1
+
+
+class Deaf(asyncio.Transport):
+    """A transport to nowhere."""
+
+    def write(self, data: Any) -> None:
+        pass
+
+
+def test_every_split_of_a_streamed_reply_is_the_same_reply() -> None:
+    reply = STREAM_HEAD + chunked(FIRST + SECOND[:5]) + chunked(SECOND[5:] + DONE) + LAST
+
+    async def all_splits() -> None:
+        for at in range(1, len(reply)):
+            ends = Ends()
+            connection = StreamConnection(HttpClient(Peer("127.0.0.1", 9, "h", None), HEAD, ends, stream=True))
+            connection.connection_made(Deaf())
+            connection.send(0, BODY)
+            for piece in (reply[:at], reply[at:]):
+                connection.data_received(piece)
+            assert (await ends.of(0))[:3] == (200, None, len(FIRST + SECOND + DONE)), at
+            assert (ends.first_tokens, ends.streams) == ([0], [(0, 2, True, 1)]), at
+
+    uvloop.run(all_splits())
+
+
+def test_a_stream_without_a_length_ends_with_its_connection() -> None:
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    found, ends, _ = uvloop.run(streamed([[Read, head + FIRST + DONE, Close], [Read, head + FIRST, Close]], requests=2))
+    assert found[0][:3] == (200, None, len(FIRST + DONE))
+    assert found[1] == (Failure.STREAM_CUT_SHORT, "the reply ended; 1 chunk had come, but no [DONE]")
+    assert ends.streams == [(0, 1, True, 0), (1, 1, False, 0)]
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (Close, "the server closed the connection after 48 bytes of the body; 2 chunks had come, but no [DONE]"),
+        (Reset, "reset by peer after 48 bytes of the body; 2 chunks had come, but no [DONE]"),
+    ],
+)
+def test_a_stream_whose_connection_ends_before_done_is_cut_short(end: type[Close] | type[Reset], text: str) -> None:
+    async def found() -> tuple[End, Ends]:
+        ends, read = Ends(), asyncio.Event()
+        async with toy_server([Read, STREAM_HEAD + chunked(FIRST + SECOND), read, end]) as toy:
+            client = client_of(toy, ends, stream=True)
+            client.send(0, BODY)
+            await eventually(lambda: bool(ends.first_tokens))  # a reset throws away what has not been read
+            read.set()
+            return await ends.of(0), ends
+
+    (failure, words, *_), ends = uvloop.run(found())
+    assert failure == Failure.STREAM_CUT_SHORT
+    assert str(words).endswith(text)
+    assert ends.streams == [(0, 2, False, 1)]
+
+
+def test_a_stream_that_ends_in_good_order_without_done_is_cut_short_and_its_connection_used_again() -> None:
+    replies: Script = [Read, STREAM_HEAD + chunked(FIRST) + LAST, Read, STREAM_HEAD + chunked(FIRST + DONE) + LAST]
+    found, ends, toy = uvloop.run(streamed([replies], requests=2))
+    assert found[0] == (Failure.STREAM_CUT_SHORT, "the reply ended; 1 chunk had come, but no [DONE]")
+    assert found[1][:3] == (200, None, len(FIRST + DONE))
+    assert ends.streams == [(0, 1, False, 0), (1, 1, True, 0)]
+    assert toy.connections == 1
+
+
+def test_a_stream_with_done_whose_connection_ends_before_the_reply_does_is_no_whole_reply() -> None:
+    found, ends, _ = uvloop.run(streamed([[Read, STREAM_HEAD + chunked(FIRST + DONE), Close]]))
+    length = len(FIRST + DONE)
+    assert found == [(Failure.CONNECTION_CLOSED, f"the server closed the connection after {length} bytes of the body")]
+    assert ends.streams == [(0, 1, True, 0)]
+
+
+def test_an_error_within_a_stream_is_its_end_whatever_comes_after_it() -> None:
+    error = b'data: {"error": {"message": "upstream is gone"}}\n\n'
+    replies: list[Script] = [
+        [Read, STREAM_HEAD + chunked(FIRST + error) + chunked(DONE) + LAST],
+        [Read, STREAM_HEAD + chunked(error), Close],
+    ]
+    for script, chunks in zip(replies, (2, 1), strict=True):
+        found, ends, _ = uvloop.run(streamed([script]))
+        assert found == [(Failure.STREAM_ERROR, '{"error": {"message": "upstream is gone"}}')]
+        assert [one[1] for one in ends.streams] == [chunks]
+
+
+def test_a_whole_reply_to_one_who_asked_for_a_stream_is_a_stream_cut_short() -> None:
+    (end,), ends, _ = uvloop.run(streamed([[Read, OK]]))
+    assert end == (Failure.STREAM_CUT_SHORT, "the reply ended; 0 chunks had come, but no [DONE]")
+    assert ends.first_tokens == []
+
+
+def test_an_error_status_is_no_stream_whatever_its_body_says() -> None:
+    body = FIRST + b"no"
+    reply = b"HTTP/1.1 429 Slow\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    found, ends, toy = uvloop.run(streamed([[Read, reply, Read, reply]], requests=2))
+    assert found == [(429, None, len(body), body)] * 2
+    assert (ends.first_tokens, ends.streams, toy.connections) == ([], [], 1)
+
+
+def test_a_stream_that_never_began_fails_as_any_reply_does() -> None:
+    scripts: list[Script] = [[Read, Close], [Read, b"nonsense\r\n\r\n"]]
+    found, ends, _ = uvloop.run(streamed(scripts, requests=2))
+    assert [end[0] for end in found] == [Failure.CONNECTION_CLOSED, Failure.BAD_REPLY]
+    assert ends.streams == []
+
+
+def test_a_stream_that_nobody_asked_for_is_given_to_no_request() -> None:
+    stream = STREAM_HEAD + chunked(FIRST + DONE) + LAST
+    found, ends, toy = uvloop.run(streamed([[Read, stream + stream, Read, stream], [Read, stream]], requests=2))
+    assert [end[0] for end in found] == [200, 200]
+    assert ends.streams == [(0, 1, True, 0), (1, 1, True, 0)]
+    assert toy.request_connections == [0, 1]
+
+
+def test_https_works_with_a_certificate_that_is_trusted(
+    monkeypatch: pytest.MonkeyPatch, localhost_tls: LocalhostTls
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(localhost_tls.trusted_pem))
 
     async def found() -> End:
         ends = Ends()
         # One connection is find_peer's trial; the server may or may not see it before the other.
-        async with toy_server([Read, OK], [Read, OK], tls=server_tls()) as toy:
+        async with toy_server([Read, OK], [Read, OK], tls=localhost_tls.server) as toy:
             client = HttpClient(await find_peer(Endpoint("https", "localhost", toy.port, "/")), HEAD, ends)
             client.send(0, BODY)
             end = await ends.of(0)
@@ -299,11 +577,13 @@ def test_https_works_with_a_certificate_that_is_trusted(monkeypatch: pytest.Monk
     assert uvloop.run(found()) == OK_END
 
 
-def test_a_certificate_that_is_not_trusted_ends_the_load_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_is_not_trusted_ends_the_load_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, localhost_tls: LocalhostTls
+) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
 
     async def found() -> End:
-        async with toy_server([], [], tls=server_tls()) as toy:
+        async with toy_server([], [], tls=localhost_tls.server) as toy:
             with pytest.raises(Unreachable, match="certificate verify failed"):
                 await find_peer(Endpoint("https", "localhost", toy.port, "/"))
             ends = Ends()

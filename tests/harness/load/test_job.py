@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from perfgate.load.job import LoadJob, Target
-from perfgate.load.schedule import OpenLoop
+from perfgate.load.schedule import ClosedLoop, OpenLoop
+
+TARGET = Target("http://h/", "m")
 
 
 @pytest.mark.parametrize(
@@ -14,12 +16,24 @@ from perfgate.load.schedule import OpenLoop
         ({"seed": -1}, "seed=-1 must not be negative"),
         ({"in_flight_cap": 0}, "in_flight_cap=0 must be at least 1"),
         ({"payload_bytes": 3}, "payload_bytes=3 must be from 36"),
+        ({"targets": ()}, r"targets=\(\) must hold at least one target"),
+        ({"schedule": ClosedLoop(6, 0, 1), "in_flight_cap": 5}, "users=6 must not be more than in_flight_cap=5"),
+        ({"connections": -1}, "connections=-1 must not be negative"),
+        (
+            {"connections": 3, "targets": (TARGET, TARGET), "in_flight_cap": 5},
+            "connections=3 to each of 2 targets must not be more in total than in_flight_cap=5",
+        ),
         ({"cpus": (0, -2)}, r"cpus=\(0, -2\) must not be negative"),
     ],
 )
 def test_a_job_that_cannot_be_run_says_why(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        LoadJob(Target("http://h/", "m"), OpenLoop(10, 0, 1), **fields)
+        LoadJob(**{"targets": (TARGET,), "schedule": OpenLoop(10, 0, 1), **fields})
+
+
+def test_as_many_users_and_connections_as_the_cap_allows_are_allowed() -> None:
+    job = LoadJob((TARGET, TARGET), ClosedLoop(6, 0, 1), in_flight_cap=6, connections=3)
+    assert (job.schedule, job.connections) == (ClosedLoop(6, 0, 1), 3)
 
 
 def test_a_target_needs_a_whole_url() -> None:

@@ -42,6 +42,13 @@ def test_the_body_names_model_and_user_whatever_characters_they_hold() -> None:
     assert body["user"] == "my-new-end-user-1"
 
 
+def test_a_stream_is_asked_for_and_nothing_else_is_different() -> None:
+    whole, stream = (json.loads(Payload("m", 40, stream=stream).body(0)) for stream in (False, True))
+    assert "stream" not in whole
+    assert stream.pop("stream") is True
+    assert stream.keys() == whole.keys()
+
+
 @pytest.mark.parametrize("prompt_bytes", [-1, 0, 35, MAX_PROMPT_BYTES + 1])
 def test_a_prompt_without_room_for_its_id_or_beyond_all_measure_is_refused(prompt_bytes: int) -> None:
     with pytest.raises(ValueError, match=rf"payload_bytes={prompt_bytes} must be from 36 .* to {MAX_PROMPT_BYTES}"):

@@ -161,6 +161,23 @@ def test_an_unreachable_target_is_said_at_once_and_the_generator_is_ended(genera
     assert str(failed.value).endswith("; is the server running?")
 
 
+def test_of_several_targets_each_is_named_once_when_one_is_unreachable(mock: Mock, generator: Generator) -> None:
+    with pytest.raises(StackFailed) as failed:
+        generator.run(load_job(mock.url, "http://127.0.0.1:1/x", "http://127.0.0.1:1/x"))
+    assert str(failed.value).startswith(
+        f"{mock.url}, http://127.0.0.1:1/x cannot be loaded: no connection to 127.0.0.1:1: "
+    )
+
+
+def test_a_closed_loop_that_hangs_is_given_up_as_any_other(
+    mock: Mock, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "MARGIN_S", 0.1)
+    os.kill(generator.pid, signal.SIGSTOP)
+    with pytest.raises(StackFailed, match=rf"the load generator \(pid {generator.pid}\) hangs: no report 0\.1 s after"):
+        generator.run(load_job(mock.url, users=1, window_s=0.1, tail_s=0))
+
+
 def test_an_interrupt_of_the_caller_leaves_no_process(mock: Mock) -> None:
     def interrupt(event: str) -> None:
         raise KeyboardInterrupt
@@ -169,6 +186,34 @@ def test_an_interrupt_of_the_caller_leaves_no_process(mock: Mock) -> None:
     with pytest.raises(KeyboardInterrupt), generator:
         generator.run(load_job(mock.url, window_s=60), on_event=interrupt)
     assert ends(generator.pid)
+
+
+@pytest.mark.parametrize("options", ["users=8", "connections=4"])
+def test_where_too_few_files_may_be_open_for_users_or_connections_nothing_is_sent(mock: Mock, options: str) -> None:
+    script = textwrap.dedent(f"""
+        import resource, sys
+        from perfgate.errors import StackFailed
+        from perfgate.load.runner import Generator
+        from tests.harness.load.conftest import load_job
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, int(sys.argv[2])))
+        with Generator() as generator:
+            try:
+                print(generator.run(load_job(sys.argv[1], sys.argv[1], window_s=0.1, {options})).in_flight_cap)
+            except StackFailed as error:
+                print(error)
+    """)
+
+    def said(files: int) -> str:
+        command = [sys.executable, "-c", script, mock.url, str(files)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=WATCHDOG_S).stdout
+
+    assert said(FILES_RESERVED + 8) == "8\n"
+    before = mock.received()
+    assert said(FILES_RESERVED + 7) == (
+        f"{mock.url} cannot be loaded: 8 connections are needed, and this process may open {FILES_RESERVED + 7} files, "
+        f"of which {FILES_RESERVED} are not for connections; raise the limit (`ulimit -n`)\n"
+    )
+    assert mock.received() == before
 
 
 def test_where_fewer_files_may_be_open_the_cap_is_lower_and_said(mock: Mock) -> None:

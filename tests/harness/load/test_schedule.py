@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from perfgate.load.schedule import MAX_DURATION_S, MAX_REQUESTS, OpenLoop
+from perfgate.load.schedule import MAX_DURATION_S, MAX_REQUESTS, ClosedLoop, OpenLoop
 
 rates = st.floats(0.1, 5_000)
 seconds = st.floats(0, 20)
@@ -62,4 +62,37 @@ def test_poisson_gaps_follow_the_seed_and_scatter_as_exponential_ones_do() -> No
 def test_a_schedule_that_cannot_be_run_says_why(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=r"must|most|more|offers") as refused:
         OpenLoop(**{"offered_rps": 10, "warm_up_s": 1, "window_s": 10, **fields})
+    assert str(refused.value) == reason
+
+
+@given(st.integers(1, 1_000), st.floats(0, 10))
+def test_users_first_send_at_even_intervals_within_one_think_time(users: int, think_time_s: float) -> None:
+    starts_ns = np.array(ClosedLoop(users, 1, 10, think_time_s=think_time_s).first_starts_ns())
+    assert len(starts_ns) == users
+    assert starts_ns[0] == 0
+    gap_ns = think_time_s * 1e9 / users
+    assert (np.abs(np.diff(starts_ns) - gap_ns) <= 1).all()
+
+
+def test_the_window_of_a_closed_loop_opens_after_its_warm_up() -> None:
+    assert ClosedLoop(1, 2.5, 1).window_opens_ns == 2_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"users": 0}, f"users=0 must be from 1 to {MAX_REQUESTS}"),
+        ({"users": MAX_REQUESTS + 1}, f"users={MAX_REQUESTS + 1} must be from 1 to {MAX_REQUESTS}"),
+        ({"window_s": 0}, "window_s=0 must be above 0"),
+        ({"warm_up_s": -1}, "warm_up_s=-1 must not be negative"),
+        ({"tail_s": -0.5}, "tail_s=-0.5 must not be negative"),
+        ({"window_s": 3599}, f"warm-up, window and tail last 3610 s, at most {MAX_DURATION_S:g} s"),
+        ({"think_time_s": -1}, "think_time_s=-1 must not be negative"),
+        ({"think_time_s": float("nan")}, "think_time_s=nan must not be negative"),
+        ({"think_time_s": 21}, "think_time_s=21 of users=2 may leave window_s=10 without a request"),
+    ],
+)
+def test_a_closed_loop_that_cannot_be_run_says_why(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=r"must|most|may") as refused:
+        ClosedLoop(**{"users": 2, "warm_up_s": 1, "window_s": 10, **fields})
     assert str(refused.value) == reason

@@ -16,9 +16,22 @@ histograms = st.lists(st.integers(1, 10**9), max_size=30).map(Histogram.of_us)
 errors = st.lists(st.builds(ErrorCount, st.text(), counts, st.text()), max_size=3).map(tuple)
 
 
-@given(counts, histograms, errors, st.floats(0, 1e7))
-def test_a_result_survives_the_wire(offered: int, latency: Histogram, found: Any, drained_mono_s: float) -> None:
-    result = load_result(offered=offered, latency=latency, errors=found, drained_mono_s=drained_mono_s)
+@given(counts, histograms, errors, st.floats(0, 1e7), st.lists(counts).map(tuple))
+def test_a_result_survives_the_wire(
+    offered: int, times: Histogram, found: Any, drained_mono_s: float, by_target: tuple[int, ...]
+) -> None:
+    result = load_result(
+        offered=offered,
+        latency=times,
+        errors=found,
+        drained_mono_s=drained_mono_s,
+        sent_by_target=by_target,
+        first_token=times,
+        first_token_service=times,
+        chunk_gap=times,
+        chunks=offered,
+        streams_done=offered,
+    )
     line = wire.report_line(result)
     assert line.count("\n") == 1
     assert wire.report_of_line(line) == result
@@ -37,6 +50,11 @@ def test_a_job_survives_the_wire_with_its_key(model: str, rate_rps: float, arriv
         in_flight_cap=9,
         cpus=(0, 1),
     )
+    assert wire.job_of_line(wire.job_line(job)) == job
+
+
+def test_a_closed_loop_of_streams_to_several_targets_survives_the_wire() -> None:
+    job = load_job("http://a/", "http://b/", users=7, think_time_s=0.5, stream=True, connections=4)
     assert wire.job_of_line(wire.job_line(job)) == job
 
 

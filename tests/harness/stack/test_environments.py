@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,10 +20,11 @@ import pytest
 from perfgate.errors import BadInput, StackFailed
 from perfgate.filelocks import LockBusy, exclusive
 from perfgate.stack import environments
-from perfgate.stack.environments import MARKER, Environment, EnvironmentCache
+from perfgate.stack.environments import MARKER, SOURCE_DIR, Environment, EnvironmentCache
 from perfgate.stack.installing import Installer
 from perfgate.stack.releases import DepsMode
-from tests.harness.stack.conftest import PATIENCE_S, FakeUv, eventually
+from perfgate.stack.sources import Checkout, GitRef, Release, Source, source_of
+from tests.harness.stack.conftest import PATIENCE_S, FakeUv, LiteLLMRepository, eventually
 
 RELEASE: Final = "1.79.3"
 PLENTY: Final = 10**9
@@ -33,8 +35,9 @@ import os, sys
 from pathlib import Path
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.installing import Installer
+from perfgate.stack.sources import Release
 cache = EnvironmentCache(Path(sys.argv[1]), 10**9, Installer(sys.argv[2], dict(os.environ)))
-with cache.using("1.79.3", say=lambda line: print(line, flush=True)) as environment:
+with cache.using(Release("1.79.3"), say=lambda line: print(line, flush=True)) as environment:
     print("got", environment.packages.listed, flush=True)
 """
 
@@ -46,7 +49,7 @@ def cache(fake_uv: FakeUv, tmp_path: Path) -> EnvironmentCache:
 
 def once(cache: EnvironmentCache, release: str = RELEASE, deps: DepsMode = "of-its-time") -> Environment:
     """The environment, in use no more."""
-    with cache.using(release, deps) as environment:
+    with cache.using(Release(release), deps) as environment:
         return environment
 
 
@@ -73,7 +76,8 @@ def test_the_marker_holds_the_same_for_people(cache: EnvironmentCache) -> None:
 
 def test_it_is_made_once_and_said_so(cache: EnvironmentCache, fake_uv: FakeUv) -> None:
     said: list[str] = []
-    with cache.using(RELEASE, say=said.append) as first, cache.using(RELEASE, say=said.append) as second:
+    wanted = Release(RELEASE)
+    with cache.using(wanted, say=said.append) as first, cache.using(wanted, say=said.append) as second:
         assert first == second
     assert fake_uv.installs() == 1
     assert said == [f"installing litellm {RELEASE} with its dependencies of-its-time into {first.folder}"]
@@ -132,7 +136,7 @@ def test_a_refused_release_is_refused_before_anything_is_done(cache: Environment
 
 def test_a_full_disk_has_a_message_of_its_own(tmp_path: Path) -> None:
     class DiskFull(Installer):
-        def install(self, release: str, into: Path, exclude_newer: datetime | None) -> None:
+        def make(self, into: Path) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     cache = EnvironmentCache(tmp_path, PLENTY, DiskFull("uv", {}))
@@ -141,7 +145,7 @@ def test_a_full_disk_has_a_message_of_its_own(tmp_path: Path) -> None:
 
 
 def test_an_environment_that_is_in_use_cannot_be_taken_away(cache: EnvironmentCache) -> None:
-    with cache.using(RELEASE) as environment:
+    with cache.using(Release(RELEASE)) as environment:
         lock = environment.folder.with_name(environment.folder.name + ".lock")
         with pytest.raises(LockBusy), exclusive(lock, "it", timeout_s=0):
             pass
@@ -213,7 +217,7 @@ class TestRoom:
         assert self.releases(tight) == ["1.0.0", "1.0.2"]
 
     def test_one_that_is_in_use_stays(self, tight: EnvironmentCache) -> None:
-        with tight.using("1.0.0"):
+        with tight.using(Release("1.0.0")):
             self.used_at(tight, "1.0.0", 1000)
             once(tight, "1.0.2")
         assert self.releases(tight) == ["1.0.0", "1.0.2"]
@@ -235,6 +239,166 @@ class TestRoom:
     def used_at(self, cache: EnvironmentCache, release: str, time_s: int) -> None:
         (marker,) = cache.folder.glob(f"litellm-{release}-*/{MARKER}")
         os.utime(marker, (time_s, time_s))
+
+
+@pytest.mark.slow
+class TestFromSource:
+    """A checkout or a git reference instead of a release."""
+
+    @pytest.fixture
+    def checkout(self, repository: LiteLLMRepository) -> Source:
+        return source_of(f"path:{repository.folder}")
+
+    def made(self, cache: EnvironmentCache, source: Source, deps: DepsMode = "of-its-time") -> Environment:
+        assert isinstance(source, Checkout | GitRef)
+        with cache.using(source, deps) as environment:
+            return environment
+
+    def installed_files(self, environment: Environment) -> set[str]:
+        (folder,) = environment.folder.glob("lib/python*/site-packages/from_source")
+        files = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        return {file for file in files if not file.startswith(".git/")}
+
+    def test_an_environment_says_what_it_was_made_of(
+        self, cache: EnvironmentCache, checkout: Source, repository: LiteLLMRepository
+    ) -> None:
+        environment = self.made(cache, checkout)
+        assert environment.release == "1.80.0"
+        assert environment.source == checkout.facts
+        assert environment.source.commit == repository.first
+        assert environment.exclude_newer == "2025-11-10T10:00:00+00:00"  # a day after its commit
+
+    def test_only_what_belongs_to_it_is_copied_and_the_copy_is_not_kept(
+        self, cache: EnvironmentCache, repository: LiteLLMRepository
+    ) -> None:
+        repository.write("ignored", "x")
+        repository.write("litellm/new.py", "x")
+        (repository.folder / "link").symlink_to("pyproject.toml")
+        before = repository.state()
+        environment = self.made(cache, source_of(f"path:{repository.folder}"))
+        assert self.installed_files(environment) == {
+            *(".gitignore", "link", "litellm/__init__.py", "litellm/new.py", "pyproject.toml")
+        }
+        assert not (environment.folder / SOURCE_DIR).exists()
+        assert repository.state() == before
+
+    def test_packages_beside_it_in_its_repository_are_not_linked_to(
+        self, cache: EnvironmentCache, checkout: Source, fake_uv: FakeUv
+    ) -> None:
+        environment = self.made(cache, checkout)
+        assert "--no-sources" in fake_uv.calls()[-1]
+        assert fake_uv.calls()[-1].endswith(f"litellm[proxy] @ file://{environment.folder}/{SOURCE_DIR}")
+        once(cache)
+        assert "--no-sources" not in fake_uv.calls()[-1]
+
+    def test_one_that_did_not_change_is_used_again_and_an_edited_one_is_another(
+        self, cache: EnvironmentCache, repository: LiteLLMRepository, fake_uv: FakeUv
+    ) -> None:
+        first = self.made(cache, source_of(f"path:{repository.folder}"))
+        assert self.made(cache, source_of(f"path:{repository.folder}")) == first
+        assert fake_uv.installs() == 1
+        repository.write("litellm/__init__.py", "two = 2\n")
+        edited = self.made(cache, source_of(f"path:{repository.folder}"))
+        assert edited.folder != first.folder
+        assert (first.source.is_dirty, edited.source.is_dirty) == (False, True)
+
+    def test_the_same_content_in_another_folder_is_used_again_under_its_own_name(
+        self, cache: EnvironmentCache, repository: LiteLLMRepository, fake_uv: FakeUv
+    ) -> None:
+        first = self.made(cache, source_of(f"path:{repository.folder}"))
+        moved = repository.folder.rename(repository.folder.with_name("moved"))
+        second = self.made(cache, source_of("path:moved", moved.parent))
+        assert second.folder == first.folder
+        assert second.source.words.startswith("litellm at moved (")
+        assert fake_uv.installs() == 1
+
+    @pytest.mark.parametrize("edit", ["changed", "gone"])
+    def test_one_that_is_edited_before_it_is_copied_is_refused(
+        self, cache: EnvironmentCache, repository: LiteLLMRepository, checkout: Source, edit: str
+    ) -> None:
+        if edit == "gone":
+            shutil.rmtree(repository.folder / "litellm")
+        else:
+            repository.write("litellm/__init__.py", "edited")
+        with pytest.raises(BadInput, match=r"was edited after this run began: leave it alone until it is installed"):
+            self.made(cache, checkout)
+        assert not list(cache.folder.glob("*/*"))
+
+    def test_without_a_commit_its_dependencies_are_todays_and_it_is_said(
+        self, cache: EnvironmentCache, repository: LiteLLMRepository
+    ) -> None:
+        shutil.rmtree(repository.folder / ".git")
+        said: list[str] = []
+        source = source_of(f"path:{repository.folder}")
+        assert isinstance(source, Checkout)
+        with cache.using(source, say=said.append) as environment:
+            assert (environment.deps, environment.exclude_newer) == ("today", None)
+        assert said[0] == f"{source} has no commit that tells its time: its dependencies are those of today"
+        assert self.installed_files(environment) == {".gitignore", "litellm/__init__.py", "pyproject.toml"}
+
+    def test_todays_dependencies_have_no_limit(self, cache: EnvironmentCache, checkout: Source) -> None:
+        assert self.made(cache, checkout, "today").exclude_newer is None
+
+    def test_a_git_reference_is_fetched_at_its_commit(
+        self, cache: EnvironmentCache, repository: LiteLLMRepository
+    ) -> None:
+        source = source_of(f"git:{repository.folder}@main")
+        repository.write("litellm/later.py", "x")
+        repository.commit()
+        environment = self.made(cache, source)
+        assert "litellm/later.py" not in self.installed_files(environment)
+        assert "litellm/__init__.py" in self.installed_files(environment)
+        assert environment.source == source.facts
+        assert environment.exclude_newer == "2025-11-10T10:00:00+00:00"
+        assert not (environment.folder / SOURCE_DIR).exists()
+
+    def test_a_commit_is_one_environment_by_whatever_name(
+        self, cache: EnvironmentCache, repository: LiteLLMRepository, fake_uv: FakeUv
+    ) -> None:
+        repository.git("tag", "v1")
+        folders = {self.made(cache, source_of(f"git:{repository.folder}@{ref}")).folder for ref in ("main", "v1")}
+        assert len(folders) == 1
+        assert fake_uv.installs() == 1
+
+    def test_a_commit_that_is_in_no_branch_s_history_any_more_can_be_missing(
+        self, cache: EnvironmentCache, repository: LiteLLMRepository
+    ) -> None:
+        missing = "0123456789" * 4
+        with pytest.raises(BadInput, match=rf"commit {missing} cannot be fetched from .*git says: fatal"):
+            self.made(cache, source_of(f"git:{repository.folder}@{missing}"))
+        assert not list(cache.folder.glob("*/*"))
+
+    def test_a_server_that_hands_out_no_single_commit_is_fetched_whole(
+        self, cache: EnvironmentCache, repository: LiteLLMRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The older protocol, whose servers hand out only what has a name.
+        for number, (name, value) in enumerate([("protocol.version", "0"), ("uploadpack.allowAnySHA1InWant", "false")]):
+            monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", name)
+            monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
+        monkeypatch.setenv("GIT_CONFIG_COUNT", "2")
+        repository.write("litellm/later.py", "x")
+        repository.commit()
+        environment = self.made(cache, source_of(f"git:file://{repository.folder}@{repository.first}"))
+        assert "litellm/later.py" not in self.installed_files(environment)
+
+    def test_another_projects_repository_is_refused(
+        self, cache: EnvironmentCache, repository: LiteLLMRepository
+    ) -> None:
+        repository.write("pyproject.toml", '[project]\nname = "other"\n')
+        repository.commit()
+        with pytest.raises(BadInput, match=r"its pyproject.toml is that of the project 'other', not of litellm"):
+            self.made(cache, source_of(f"git:{repository.folder}@main"))
+
+
+def test_packages_beside_litellm_are_installed_in_an_environment_of_their_own(
+    cache: EnvironmentCache, fake_uv: FakeUv
+) -> None:
+    said: list[str] = []
+    with cache.using(Release(RELEASE), with_packages=("httptools==0.7.1",), say=said.append) as environment:
+        assert environment.packages.listed == ("httptools==0.7.1", f"litellm=={RELEASE}")
+    assert said[0].startswith(f"installing litellm {RELEASE} with httptools==0.7.1 with its dependencies")
+    assert once(cache).packages.listed == (f"litellm=={RELEASE}",)
+    assert fake_uv.installs() == 2
 
 
 class TestTheCacheOfAUser:

@@ -16,7 +16,7 @@ import pytest
 
 from perfgate.errors import BadInput, PerfgateError, StackFailed
 from perfgate.stack import installing
-from perfgate.stack.installing import SHOWN_REASON_CHARS, UvFailed, uv_environment
+from perfgate.stack.installing import SHOWN_REASON_CHARS, Installer, UvFailed, checked_packages, uv_environment
 from perfgate.stack.releases import DEFAULT_RELEASE
 from tests.harness.stack.conftest import FakeUv, eventually, pids_with_argument
 
@@ -42,7 +42,22 @@ OFFLINE: Final = (
     "requirements are unsatisfiable.\nhint: Packages were unavailable because the network was disabled."
 )
 NO_SPACE: Final = "error: Failed to install: x.whl\n  cause: failed to copy file: No space left on device (os error 28)"
+NOT_BUILT: Final = (
+    "error: Failed to build `litellm @ file:///cache/source`\n  cause: The build backend returned an error\n"
+    "  cause: Call to `maturin.build_wheel` failed (exit status: 1)"
+)
 OTHER: Final = "error: the interpreter is broken"
+
+
+def make_and_install(
+    installer: Installer,
+    into: Path,
+    exclude_newer: datetime | None,
+    litellm: str | Path = "1.79.3",
+    with_packages: tuple[str, ...] = (),
+) -> None:
+    installer.make(into)
+    installer.install(f"litellm {litellm}", litellm, into, exclude_newer, with_packages)
 
 
 def test_the_upload_time_is_that_of_the_first_file(fake_uv: FakeUv) -> None:
@@ -51,7 +66,7 @@ def test_the_upload_time_is_that_of_the_first_file(fake_uv: FakeUv) -> None:
 
 
 def test_an_install_is_compiled_and_as_old_as_asked_for(fake_uv: FakeUv, tmp_path: Path) -> None:
-    fake_uv.installer().install("1.79.3", tmp_path / "env", UPLOADED_AT)
+    make_and_install(fake_uv.installer(), tmp_path / "env", UPLOADED_AT)
     venv, install = fake_uv.calls()
     assert venv == f"venv --quiet --no-project --python {sys.executable} {tmp_path}/env"
     assert install == (
@@ -61,8 +76,42 @@ def test_an_install_is_compiled_and_as_old_as_asked_for(fake_uv: FakeUv, tmp_pat
 
 
 def test_an_install_of_today_excludes_nothing(fake_uv: FakeUv, tmp_path: Path) -> None:
-    fake_uv.installer().install("1.79.3", tmp_path / "env", None)
+    make_and_install(fake_uv.installer(), tmp_path / "env", None)
     assert "--exclude-newer" not in fake_uv.calls()[1]
+
+
+def test_packages_beside_it_are_asked_for_too(fake_uv: FakeUv, tmp_path: Path) -> None:
+    make_and_install(fake_uv.installer(), tmp_path / "env", None, with_packages=("httptools==0.7.1",))
+    assert fake_uv.calls()[1].endswith(f"{tmp_path}/env/bin/python httptools==0.7.1 litellm[proxy]==1.79.3")
+
+
+@pytest.mark.parametrize(
+    ("text", "packages"),
+    [
+        ("", ()),
+        ("uvloop==0.21.0 httptools", ("httptools", "uvloop==0.21.0")),
+        ("httptools httptools", ("httptools",)),
+        ("a[b,c]>=1,<2.0 D~=1.4 e!=1.*", ("D~=1.4", "a[b,c]>=1,<2.0", "e!=1.*")),
+    ],
+)
+def test_packages_are_read_in_one_order(text: str, packages: tuple[str, ...]) -> None:
+    assert checked_packages(text) == packages
+
+
+@pytest.mark.parametrize("text", ["--index-url", "a;b", "https://host/a.whl", "../a", "a=1", "a@b", "=="])
+def test_what_is_no_package_is_refused(text: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        checked_packages(f"good {text}")
+    assert str(caught.value) == (
+        f"{text!r} is no package: write names with or without versions, divided by blanks, such as "
+        "'httptools uvloop==0.21.0'"
+    )
+
+
+def test_an_environment_that_cannot_be_made_says_why(fake_uv: FakeUv, tmp_path: Path) -> None:
+    Path(fake_uv.program).write_text("#!/bin/sh\necho 'error: No space left on device' >&2; exit 2\n")
+    with pytest.raises(StackFailed, match=rf"the environment {tmp_path}/env: the disk is full \(making it\)"):
+        fake_uv.installer().make(tmp_path / "env")
 
 
 def test_uv_sees_what_leads_to_the_index_and_nothing_by_accident(fake_uv: FakeUv, tmp_path: Path) -> None:
@@ -130,6 +179,10 @@ DISK_FULL: Final = (
     "PERFGATE_CACHE_DIR name a folder on another disk. uv says: Failed to install: x.whl failed to copy"
 )
 UNREACHABLE: Final = "litellm 1.108.0: the package index cannot be reached over the network (installing it)"
+UNBUILT: Final = (
+    "litellm 1.108.0 cannot be installed: its source does not build. uv says: Failed to build `litellm @ (address)` "
+    "The build backend returned an error Call to `maturin.build_wheel` failed"
+)
 BROKEN: Final = "litellm 1.108.0: uv failed (installing it). uv says: the interpreter is broken"
 SILENT: Final = "litellm 1.108.0: uv failed (installing it). uv says: it ended with status 2 and no message"
 
@@ -142,10 +195,11 @@ SILENT: Final = "litellm 1.108.0: uv failed (installing it). uv says: it ended w
         (OFFLINE, StackFailed, None, UNREACHABLE),
         (NO_NETWORK, StackFailed, None, UNREACHABLE),
         (NO_SPACE, StackFailed, None, DISK_FULL),
+        (NOT_BUILT, BadInput, None, UNBUILT),
         (OTHER, StackFailed, None, BROKEN),
         ("", StackFailed, None, SILENT),
     ],
-    ids=["of_its_time", "today", "offline", "no_network", "no_space", "other", "silent"],
+    ids=["of_its_time", "today", "offline", "no_network", "no_space", "not_built", "other", "silent"],
 )
 def test_an_install_that_fails_says_why(
     fake_uv: FakeUv,
@@ -157,7 +211,7 @@ def test_an_install_that_fails_says_why(
 ) -> None:
     installer = fake_uv.installer(UV_FAKE_INSTALL_FAILS="yes", UV_FAKE_INSTALL_SAYS=said)
     with pytest.raises(kind) as caught:
-        installer.install("1.108.0", tmp_path / "env", exclude_newer)
+        make_and_install(installer, tmp_path / "env", exclude_newer, "1.108.0")
     assert str(caught.value).startswith(words)
 
 
@@ -171,14 +225,16 @@ def test_a_uv_that_hangs_is_an_error(fake_uv: FakeUv, tmp_path: Path, monkeypatc
     monkeypatch.setattr(installing, "UV_DEADLINE_S", 0.2)
     gate = fake_uv.make_gate()
     with pytest.raises(StackFailed, match=r"uv pip install has not ended after 0.2 s: is the package index slow\?"):
-        fake_uv.installer(UV_FAKE_GATE=str(gate)).install("1.79.3", tmp_path / "env", None)
+        make_and_install(fake_uv.installer(UV_FAKE_GATE=str(gate)), tmp_path / "env", None)
 
 
 @pytest.mark.slow
 def test_uv_ends_when_we_are_killed(fake_uv: FakeUv, tmp_path: Path) -> None:
     program = (
         "import sys, os; from pathlib import Path; from perfgate.stack.installing import Installer\n"
-        "Installer(sys.argv[1], dict(os.environ)).install('1.79.3', Path(sys.argv[2]), None)"
+        "installer, into = Installer(sys.argv[1], dict(os.environ)), Path(sys.argv[2])\n"
+        "installer.make(into)\n"
+        "installer.install('it', '1.79.3', into, None)"
     )
     environment = fake_uv.environment(UV_FAKE_GATE=str(fake_uv.make_gate()))
     caller = subprocess.Popen([sys.executable, "-c", program, fake_uv.program, str(tmp_path / "env")], env=environment)

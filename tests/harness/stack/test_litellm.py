@@ -10,9 +10,11 @@ import yaml
 from perfgate.stack.environments import Environment
 from perfgate.stack.litellm import CONFIG_FILE, FAULTS_CALLBACK, FAULTS_FILE, LiteLLM, faults_file, random_key
 from perfgate.stack.packages import Packages
+from perfgate.stack.sources import SourceFacts
 
 INSTALLED: Final = Environment(
     folder=Path("/cache/litellm"),
+    source=SourceFacts("litellm 1.79.3"),
     release="1.79.3",
     deps="today",
     exclude_newer=None,
@@ -21,7 +23,7 @@ INSTALLED: Final = Environment(
     made_at="2026-01-01T00:00:00+00:00",
     size_bytes=1,
 )
-GATEWAY: Final = LiteLLM(INSTALLED, "http://127.0.0.1:9")
+GATEWAY: Final = LiteLLM(INSTALLED, "http://127.0.0.1:9/v1")
 
 
 def test_its_command_is_that_of_its_own_environment() -> None:
@@ -68,7 +70,7 @@ def test_its_environment_is_declared_and_can_be_added_to() -> None:
 
 
 def test_the_key_is_random_and_to_be_seen_nowhere() -> None:
-    assert LiteLLM(INSTALLED, "http://127.0.0.1:9").master_key != GATEWAY.master_key != random_key()
+    assert LiteLLM(INSTALLED, "http://127.0.0.1:9/v1").master_key != GATEWAY.master_key != random_key()
     assert GATEWAY.secrets == (GATEWAY.master_key,)
     shown = [repr(GATEWAY), repr(GATEWAY.ready_checks()), *GATEWAY.argv(1), GATEWAY.files()[CONFIG_FILE]]
     assert not any(GATEWAY.master_key in text for text in shown)

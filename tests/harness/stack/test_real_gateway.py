@@ -18,6 +18,7 @@ from perfgate.stack.litellm import CHAT_PATH, FAULTS_CALLBACK, LiteLLM, faults_f
 from perfgate.stack.mock import REPLY_TEXT, Mock
 from perfgate.stack.processes import ProcessBackend, Running
 from perfgate.stack.releases import DEFAULT_RELEASE
+from perfgate.stack.sources import Release
 from perfgate.stack.supervision import Supervisor
 
 # With --dist loadgroup one worker starts the gateway for all of them.
@@ -58,7 +59,7 @@ class Gateway:
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[Environment]:
-    with EnvironmentCache.of_user(os.environ).using(DEFAULT_RELEASE, say=print) as environment:
+    with EnvironmentCache.of_user(os.environ).using(Release(DEFAULT_RELEASE), say=print) as environment:
         yield environment
 
 
@@ -67,7 +68,9 @@ def gateway(environment: Environment, tmp_path_factory: pytest.TempPathFactory) 
     with Supervisor(tmp_path_factory.mktemp("run")) as supervisor:
         backend = ProcessBackend(supervisor)
         mock = backend.start(Mock())
-        service = LiteLLM(environment, mock.address.url, callbacks=(FAULTS_CALLBACK,), extra_files=faults_file())
+        service = LiteLLM(
+            environment, f"{mock.address.url}/v1", callbacks=(FAULTS_CALLBACK,), extra_files=faults_file()
+        )
         yield Gateway(service, backend.start(service), mock)
 
 

@@ -1,0 +1,87 @@
+"""The harness' own tests among runs that measure: they go on only while nobody measures on this host.
+
+Whole tests are held back, with the fixtures of their modules, before anything of theirs has a deadline.
+Besides, what whole pytest runs need that judge made-up figures (synthetic.py), so that nothing is started.
+"""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from perfgate.lease import VARIABLE, Lease
+from perfgate.plugin import ProgressLine
+from perfgate.record import Record, read
+from perfgate.settings import OPTIONS
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parents[1]
+XDIST_VARIABLES: Final = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID")
+
+
+THRESHOLDS: Final = """\
+profiles:
+  quick: {budget_minutes: 4, on_invalid: warn, scenarios: [overhead]}
+scenarios:
+  overhead:
+    load: {offered_rps: 50, warm_up_s: 1, window_s: 4}
+    rounds: {generations: 2, per_generation: 4, per_generation_max: 6}
+    limits:
+      overhead_p95_ms: {max: 25, why: "a reason"}
+apparatus:
+  {dispatch_lag_p99_ms: 2, sent_ratio_min: 0.98, generator_cpu_ratio_max: 0.8, direct_p95_above_mock_delay_ms: 5}
+"""
+#: Judges a measurement that is made up with these arguments.
+TEST_FILE: Final = """\
+import pytest
+from tests.harness.synthetic import measurement
+pytestmark = pytest.mark.scenario("overhead")
+
+def test_overhead(limits):
+    limits.check("overhead_p95_ms", measurement(%s))
+"""
+PLUGIN: Final = ("-p", "perfgate.plugin", "-p", "no:cacheprovider")
+
+
+def make_project(pytester: pytest.Pytester, thresholds: str = THRESHOLDS, **files: str) -> None:
+    """A folder with thresholds, and with test files by name."""
+    pytester.makepyfile(**files)
+    pytester.makeini(f"[pytest]\npythonpath = {ROOT}\nmarkers =\n  scenario(name): x\n")
+    (pytester.path / "thresholds.yaml").write_text(thresholds)
+
+
+def run_judging(
+    pytester: pytest.Pytester, arguments: str, *options: str, thresholds: str = THRESHOLDS
+) -> pytest.RunResult:
+    """A whole run of TEST_FILE with arguments for `measurement`."""
+    make_project(pytester, thresholds, test_overhead=TEST_FILE % arguments)
+    return pytester.runpytest_subprocess(*PLUGIN, *options)
+
+
+def the_record(pytester: pytest.Pytester) -> Record:
+    """The one that a run has written."""
+    (path,) = (pytester.path / ".perfgate/records").glob("*.json")
+    return read(path)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Hold a shared lease around a test's fixtures, call and teardown; perf tests take theirs themselves."""
+    if not item.path.is_relative_to(HERE):
+        return (yield)
+    with Lease.of_user(os.environ).shared(f"testing {item.nodeid}", ProgressLine(item.config).say):
+        return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _apart_from_this_run(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a test starts knows nothing of the run that it is part of.
+
+    Its lease is its own, or it would wait for this test, which waits for it. Options of this run are not meant for it,
+    and pytest-benchmark takes an inherited PYTEST_XDIST_WORKER for a reason not to measure.
+    """
+    for name in (*(option.variable for option in OPTIONS), *XDIST_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(VARIABLE, str(tmp_path_factory.mktemp("lease")))

@@ -1,0 +1,404 @@
+"""Is everything started, loaded where it should be, proven when it runs already, and are failures worded?
+
+LiteLLM is a program of a few lines here, in environments made by nobody; mock, supervisor and generator are real.
+TestRealGateway at the end starts the real one.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final, cast
+
+import httpx
+import psutil
+import pytest
+
+from perfgate.errors import StackFailed
+from perfgate.experiment.arms import GatewaySpec
+from perfgate.experiment.bench import ANY_REPLY, ProcessBench, RunningGateway, prove
+from perfgate.load.job import LoadJob, Target
+from perfgate.load.schedule import OpenLoop
+from perfgate.measure.acceptors import acceptors
+from perfgate.stack.environments import Environment, EnvironmentCache
+from perfgate.stack.packages import Packages
+from perfgate.stack.processes import DiedAtStart, ProcessBackend, ServiceDied
+from perfgate.stack.readiness import HttpCheck
+from perfgate.stack.releases import DEFAULT_RELEASE
+from perfgate.stack.service import Service
+from perfgate.stack.sources import Installable, Release, RunningUrl
+from perfgate.stack.supervision import Supervisor
+from tests.harness.stack import example_endpoint
+from tests.harness.stack.conftest import PATIENCE_S, Toy, eventually
+
+pytestmark = pytest.mark.slow
+
+#: Answers its own key and refuses others, as LiteLLM does; several workers share its socket.
+LITELLM: Final = """#!/bin/sh
+exec %s -c '
+import os, signal, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        ours = self.headers["authorization"] == "Bearer " + os.environ["LITELLM_MASTER_KEY"]
+        body = b"{\\"choices\\": \\"The quick brown fox\\"}"
+        self.send_response(200 if ours else 401)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+if "broken" in open("config.yaml").read():
+    sys.exit("it is broken")
+HTTPServer.request_queue_size = 128
+server = HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler)
+workers = int(sys.argv[sys.argv.index("--num_workers") + 1])
+for number in range(workers if workers > 1 else 0):
+    if os.fork() == 0:
+        server.serve_forever()
+signal.pause() if workers > 1 else server.serve_forever()
+' "$@"
+"""
+PLAIN: Final = GatewaySpec(Release("1.106.2"))
+
+
+@dataclass
+class FakeCache:
+    """Environments whose LiteLLM is the program above."""
+
+    folder: Path
+    asked: list[tuple[Installable, str, tuple[str, ...]]] = field(default_factory=list)
+
+    @contextmanager
+    def using(
+        self, source: Installable, deps: Any, with_packages: tuple[str, ...] = (), *, say: Callable[[str], None]
+    ) -> Iterator[Environment]:
+        self.asked.append((source, deps, with_packages))
+        say(f"installing {source}")
+        program = self.folder / "bin" / "litellm"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(LITELLM % psutil.Process().exe())
+        program.chmod(0o700)
+        packages = Packages((f"litellm=={DEFAULT_RELEASE}",))
+        yield Environment(self.folder, source.facts, DEFAULT_RELEASE, deps, None, "3.12.7", packages, "", 1)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FakeCache:
+    folder = tmp_path / "environment"
+    folder.mkdir()
+    return FakeCache(folder)
+
+
+def bench_of(cache: FakeCache, tmp_path: Path, **rest: Any) -> ProcessBench:
+    return ProcessBench(cast(EnvironmentCache, cache), parent_dir=tmp_path, **rest)
+
+
+def status_of(gateway: RunningGateway, url: str) -> int:
+    body = {"model": "x", "messages": []}
+    headers = {"Authorization": f"Bearer {gateway.api_key}"}
+    return httpx.post(url, json=body, headers=headers, trust_env=False, timeout=PATIENCE_S).status_code
+
+
+class TestGateways:
+    def test_one_gateway_is_one_process_with_a_key_of_its_own(self, cache: FakeCache, tmp_path: Path) -> None:
+        with bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
+            first, second = bench.start_gateways([PLAIN, PLAIN], until_closed)
+            assert [len(first.pids), len(second.pids)] == [1, 1]
+            assert len({*first.pids, *second.pids}) == 2
+            assert first.api_key != second.api_key
+            assert status_of(first, first.chat_urls[0]) == 200
+            assert status_of(first, second.chat_urls[0]) == 401
+            assert str(first.api_key) not in repr(first)
+
+    def test_instances_are_processes_of_one_key(self, cache: FakeCache, tmp_path: Path) -> None:
+        told: list[str] = []
+        with (
+            bench_of(cache, tmp_path, on_service=lambda name, facts: told.append(name)) as bench,
+            ExitStack() as until_closed,
+        ):
+            (gateway,) = bench.start_gateways([GatewaySpec(Release("1.106.2"), instances=2)], until_closed)
+            assert len(set(gateway.pids)) == len(set(gateway.chat_urls)) == 2
+            assert [status_of(gateway, url) for url in gateway.chat_urls] == [200, 200]
+            os.kill(gateway.pids[1], 9)
+            assert eventually(lambda: not gateway.instances[1].is_alive)
+            with pytest.raises(ServiceDied, match="litellm-1-instance-2"):
+                gateway.check_alive()
+        assert told == [
+            "litellm 1.106.2, 2 instances (litellm-1-instance-1)",
+            "litellm 1.106.2, 2 instances (litellm-1-instance-2)",
+        ]
+
+    def test_all_workers_are_up_and_one_that_ends_is_noticed(self, cache: FakeCache, tmp_path: Path) -> None:
+        with bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
+            (gateway,) = bench.start_gateways([GatewaySpec(Release("1.106.2"), workers=2)], until_closed)
+            (workers,) = gateway.workers
+            assert len(workers.processes) == 2
+            gateway.check_alive()
+            os.kill(workers.processes[0].pid, 9)
+            assert eventually(lambda: workers.processes[0].status() == psutil.STATUS_ZOMBIE)
+            with pytest.raises(ServiceDied, match="a worker of litellm-1 "):
+                gateway.check_alive()
+
+    def test_they_end_with_their_context(self, cache: FakeCache, tmp_path: Path) -> None:
+        with bench_of(cache, tmp_path) as bench:
+            with ExitStack() as until_closed:
+                (gateway,) = bench.start_gateways([PLAIN], until_closed)
+            assert not psutil.pid_exists(gateway.pids[0])
+
+    def test_what_they_are_made_of_is_asked_for_once_and_said(self, cache: FakeCache, tmp_path: Path) -> None:
+        said: list[str] = []
+        spec = GatewaySpec(Release("1.79.3"), "today", with_packages=("httptools",))
+        with bench_of(cache, tmp_path, say=said.append) as bench:
+            assert bench.install(spec) is bench.install(spec)
+            with pytest.raises(TypeError, match="gateway at http://h runs already: there is nothing to install"):
+                bench.install(GatewaySpec(RunningUrl("http://h")))
+        assert cache.asked == [(Release("1.79.3"), "today", ("httptools",))]
+        assert said == ["installing litellm 1.79.3"]
+
+    def test_what_runs_in_them_is_told(self, cache: FakeCache, tmp_path: Path) -> None:
+        told: dict[str, dict[str, Any]] = {}
+        with bench_of(cache, tmp_path, on_service=told.__setitem__) as bench, ExitStack() as until_closed:
+            bench.start_gateways([PLAIN], until_closed)
+            assert bench.facts[PLAIN].http_parser == "h11"
+        facts = told["litellm 1.106.2 (litellm-1)"]
+        assert facts["source"]["words"] == "litellm 1.106.2"
+        assert (facts["deps"], facts["until"], facts["python_version"]) == ("of-its-time", None, "3.12.7")
+
+    def test_a_users_configuration_is_what_they_run(self, cache: FakeCache, tmp_path: Path) -> None:
+        config = tmp_path / "config.yaml"
+        config.write_text("model_list: [{model_name: fast, litellm_params: {model: openai/x}}]")
+        with bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
+            spec = GatewaySpec(Release("1.106.2"), config_path=config)
+            (gateway,) = bench.start_gateways([spec], until_closed)
+            written = (gateway.instances[0].folder / "config.yaml").read_text()
+            assert f"api_base: {bench.api_base}" in written
+            assert "model_name: fast" in written
+
+    def test_a_log_of_one_that_fails_outlives_the_run(self, cache: FakeCache, tmp_path: Path) -> None:
+        config = tmp_path / "config.yaml"
+        config.write_text("model_list: [{model_name: broken, litellm_params: {model: openai/x}}]")
+        kept = tmp_path / "kept"
+        spec = GatewaySpec(Release("1.106.2"), config_path=config)
+        with (
+            bench_of(cache, tmp_path, kept_logs_dir=kept) as bench,
+            ExitStack() as until_closed,
+            pytest.raises(DiedAtStart) as caught,
+        ):
+            bench.start_gateways([spec], until_closed)
+        (log,) = kept.iterdir()
+        assert str(log) in str(caught.value)
+        assert log.read_text() == "it is broken\n"
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """Answers with the status and body of its server."""
+
+    def do_POST(self) -> None:
+        self.server.asked = json.loads(self.rfile.read(int(self.headers["content-length"])))  # type: ignore[attr-defined]
+        self.server.key = self.headers["authorization"]  # type: ignore[attr-defined]
+        status, body = self.server.script  # type: ignore[attr-defined]
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def scripted(status: int = 200, body: str = '{"choices": []}') -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
+    server.script = (status, body)  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def url_of(server: ThreadingHTTPServer) -> str:
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+class TestWhatRunsAlready:
+    def test_a_mock_is_proven_and_nothing_of_ours_is_started_for_it(self, cache: FakeCache, tmp_path: Path) -> None:
+        with scripted() as server, bench_of(cache, tmp_path, mock_url=url_of(server), model="theirs") as bench:
+            assert bench.mock is None
+            assert bench.api_base == url_of(server)
+            assert bench.direct_url == f"{url_of(server)}/chat/completions"
+            bench.check_alive()
+            assert server.asked["model"] == "theirs"  # type: ignore[attr-defined]
+
+    def test_ours_is_started_otherwise(self, cache: FakeCache, tmp_path: Path) -> None:
+        with bench_of(cache, tmp_path) as bench:
+            assert bench.mock is not None
+            assert bench.direct_url == f"{bench.mock.address.url}/v1/chat/completions"
+            os.kill(bench.mock.pid, 9)
+            assert eventually(lambda: bench.mock is not None and not bench.mock.is_alive)
+            with pytest.raises(ServiceDied, match="mock"):
+                bench.check_alive()
+
+    def test_a_mock_that_does_not_answer_stops_everything_before_it_begins(
+        self, cache: FakeCache, tmp_path: Path
+    ) -> None:
+        with pytest.raises(StackFailed) as caught, bench_of(cache, tmp_path, mock_url="http://127.0.0.1:1"):
+            pass
+        assert str(caught.value).startswith(
+            "the mock endpoint that --mock-url=http://127.0.0.1:1 names did not answer a chat completion; nothing was"
+        )
+
+    def test_a_gateway_is_asked_once_with_its_key_and_never_measured(self, cache: FakeCache, tmp_path: Path) -> None:
+        told: list[str] = []
+        with scripted() as server:
+            spec = GatewaySpec(RunningUrl(url_of(server), "MY_KEY"))
+            options: dict[str, Any] = {"environ": {"MY_KEY": "sk-theirs"}, "model": "fast"}
+            with (
+                bench_of(cache, tmp_path, on_service=lambda name, facts: told.append(name), **options) as bench,
+                ExitStack() as until_closed,
+            ):
+                (gateway,) = bench.start_gateways([spec], until_closed)
+                gateway.check_alive()
+            assert gateway.chat_urls == (f"{url_of(server)}/v1/chat/completions",)
+            assert (gateway.api_key, gateway.pids) == ("sk-theirs", ())
+            assert (server.asked["model"], server.key) == ("fast", "Bearer sk-theirs")  # type: ignore[attr-defined]
+        assert told == [str(spec)]
+        assert cache.asked == []
+
+    def test_one_without_a_key_is_sent_none(self, cache: FakeCache, tmp_path: Path) -> None:
+        with scripted() as server, bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
+            (gateway,) = bench.start_gateways([GatewaySpec(RunningUrl(url_of(server)))], until_closed)
+            assert gateway.api_key is None
+            assert server.key is None  # type: ignore[attr-defined]
+
+
+class TestProof:
+    @pytest.mark.parametrize(
+        ("status", "body", "answer"),
+        [
+            (401, '{"error":\n "no"}', 'status 401: {"error": "no"}'),
+            (200, "<html>", "status 200: <html>"),
+            (404, "", "status 404: (empty)"),
+            (403, "sk-secret", "status 403: ***"),
+            (500, "x" * 1000, f"status 500: {'x' * (300 - len('status 500: '))} …"),
+        ],
+    )
+    def test_another_answer_is_shown_without_the_key(self, status: int, body: str, answer: str) -> None:
+        with scripted(status, body) as server, pytest.raises(StackFailed) as caught:
+            prove("the gateway", f"{url_of(server)}/x", "fast", "sk-secret")
+        assert str(caught.value) == (
+            "the gateway did not answer a chat completion; nothing was measured\n"
+            f"  asked        POST {url_of(server)}/x for the model fast\n"
+            f"  last answer  {answer}"
+        )
+
+    def test_no_answer_in_time_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("perfgate.experiment.bench.PROOF_TIMEOUT_S", 0.05)
+        with ThreadingHTTPServer(("127.0.0.1", 0), Scripted) as silent, pytest.raises(StackFailed) as caught:
+            prove("it", url_of(silent), "m", None)
+        assert str(caught.value).endswith("last answer  no answer within 0.05 s")
+
+
+EXAMPLE_IS_UP: Final = HttpCheck(
+    "its answer to a chat completion", "/chat/completions", "POST", json={}, contains=(ANY_REPLY,)
+)
+CONFIG: Final = """\
+model_list:
+  - model_name: fast
+    litellm_params: {model: azure/deployment, api_base: https://elsewhere.example, api_key: os.environ/NOT_SET}
+  - model_name: limited
+    litellm_params: {model: openai/429}
+router_settings: {num_retries: 3}
+litellm_settings: {num_retries: 2, callbacks: [prometheus]}
+"""
+
+
+@pytest.mark.xdist_group("real_gateway")
+class TestRealGateway:
+    """LiteLLM itself, in front of an endpoint that is not ours, with a configuration of the user's and two workers."""
+
+    @pytest.fixture(scope="class")
+    def endpoint_url(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+        program = (
+            "import sys, uvicorn\n"
+            "from tests.harness.stack.example_endpoint import app\n"
+            "uvicorn.run(app, host='127.0.0.1', port=int(sys.argv[1]), log_level='warning')"
+        )
+        root = str(Path(__file__).parents[3])
+        with Supervisor(tmp_path_factory.mktemp("endpoint")) as supervisor:
+            service = cast(Service, Toy(program, name="example", env={"PYTHONPATH": root}, check=EXAMPLE_IS_UP))
+            yield ProcessBackend(supervisor).start(service).address.url
+
+    @pytest.fixture(scope="class")
+    def bench(self, endpoint_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessBench]:
+        cache = EnvironmentCache.of_user(os.environ)
+        parent_dir = tmp_path_factory.mktemp("bench")
+        with ProcessBench(cache, parent_dir=parent_dir, say=print, mock_url=endpoint_url, model="any") as bench:
+            yield bench
+
+    @pytest.fixture(scope="class")
+    def gateways(self, bench: ProcessBench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RunningGateway]]:
+        config = tmp_path_factory.mktemp("config") / "config.yaml"
+        config.write_text(CONFIG)
+        plain = GatewaySpec(Release(DEFAULT_RELEASE))
+        configured = GatewaySpec(Release(DEFAULT_RELEASE), workers=2, config_path=config)
+        with ExitStack() as until_closed:
+            yield list(bench.start_gateways([plain, configured], until_closed))
+
+    def chat(self, gateway: RunningGateway, model: str) -> httpx.Response:
+        body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
+        headers = {"Authorization": f"Bearer {gateway.api_key}"}
+        return httpx.post(gateway.chat_urls[0], json=body, headers=headers, trust_env=False, timeout=PATIENCE_S)
+
+    def test_an_endpoint_that_is_not_ours_answers_through_it(self, gateways: list[RunningGateway]) -> None:
+        plain, _ = gateways
+        reply = self.chat(plain, "anything")
+        assert reply.status_code == 200
+        assert example_endpoint.REPLY_TEXT in reply.json()["choices"][0]["message"]["content"]
+        assert self.chat(plain, "429").status_code == 429
+
+    def test_it_can_be_measured_as_one_that_runs_already(
+        self, bench: ProcessBench, gateways: list[RunningGateway], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plain, _ = gateways
+        monkeypatch.setenv("PERFGATE_TEST_KEY", str(plain.api_key))
+        url = plain.chat_urls[0].removesuffix("/v1/chat/completions")
+        with ExitStack() as until_closed:
+            (same,) = bench.start_gateways([GatewaySpec(RunningUrl(url, "PERFGATE_TEST_KEY"))], until_closed)
+        assert same.chat_urls == plain.chat_urls
+        monkeypatch.setenv("PERFGATE_TEST_KEY", "sk-wrong")
+        with ExitStack() as until_closed, pytest.raises(StackFailed, match="last answer  status 40"):
+            bench.start_gateways([GatewaySpec(RunningUrl(url, "PERFGATE_TEST_KEY"))], until_closed)
+
+    def test_the_users_models_and_callbacks_work_and_no_others(self, gateways: list[RunningGateway]) -> None:
+        _, configured = gateways
+        assert self.chat(configured, "fast").status_code == 200
+        assert self.chat(configured, "limited").status_code == 429
+        assert self.chat(configured, "anything").status_code == 400
+
+    def test_its_workers_get_equal_shares_of_the_connections(
+        self, bench: ProcessBench, gateways: list[RunningGateway]
+    ) -> None:
+        _, configured = gateways
+        port = configured.instances[0].address.port
+        target = Target(configured.chat_urls[0], "fast", configured.api_key)
+        job = LoadJob((target,), OpenLoop(10, 0, 2), payload_bytes=100, connections=8, processes=2)
+        seen: list[dict[int, int]] = []
+
+        def look(name: str) -> None:
+            if name == "window_opened":
+                ours = psutil.Process(bench.generator.pid).net_connections("tcp")
+                seen.append(acceptors(port, {c.laddr.port for c in ours if c.laddr}))
+
+        result = bench.generator.run(job, on_event=look)
+        assert result.succeeded == 20
+        accepted = list(seen[0].values())
+        shares = [accepted.count(process.pid) for process in configured.workers[0].processes]
+        assert shares == [4, 4]

@@ -1,0 +1,71 @@
+"""Is an unfit apparatus always named, and a slow gateway never mistaken for one?"""
+
+import dataclasses
+
+from perfgate.experiment import health
+from perfgate.experiment.measurement import Measurement
+from perfgate.load.schedule import ClosedLoop
+from perfgate.thresholds import Apparatus
+from tests.harness.synthetic import DIRECT, GATEWAY, load_result, measurement, window
+
+LIMITS = Apparatus(
+    dispatch_lag_p99_ms=2.0, sent_ratio_min=0.98, generator_cpu_ratio_max=0.8, direct_p95_above_mock_delay_ms=5.0
+)
+
+
+def test_a_fit_apparatus_is_described_in_one_line() -> None:
+    found = health.check(measurement(), LIMITS)
+    assert found.is_fit
+    assert found.words == (
+        "healthy: sent 100 % of the offered load, dispatch lag p99 0.2 ms (limit 2 ms), "
+        "generator CPU 2.4 % of a core, direct p95 1.1 ms (limit 5 ms)"
+    )
+
+
+def test_a_slow_gateway_is_not_the_apparatus_fault() -> None:
+    assert health.check(measurement(gateway_ms=5_000), LIMITS).is_fit
+
+
+def test_a_slow_mock_is_a_complaint_unless_it_was_told_to_be_slow() -> None:
+    slow = measurement(direct_ms=20)
+    assert "without a gateway p95 is 21" in health.check(slow, LIMITS).complaints[0]
+    assert health.check(dataclasses.replace(slow, mock_delay_ms=20.0), LIMITS).is_fit
+
+
+def test_failures_without_a_gateway_spoil_counts_too() -> None:
+    windows = (window("direct", load_result(1.0, failed=3)), window("gateway", load_result(9.0)))
+    found = health.check(dataclasses.replace(measurement(), windows=windows), LIMITS)
+    assert found.complaints == ("3 requests of the direct arm failed at the mock endpoint: 3 http_500",)
+    assert not found.counts_are_fit
+
+
+def test_a_busy_host_is_the_likeliest_cause_where_there_is_a_complaint() -> None:
+    busy = health.check(measurement(lag_ms=9), LIMITS, host_pressure=0.5)
+    assert busy.likely_causes[0].startswith("the host is busy: in 50%")
+    assert busy.likely_causes[1].startswith("another process takes the generator's core")
+    assert health.check(measurement(), LIMITS, host_pressure=0.5).likely_causes == ()
+
+
+def test_in_a_closed_loop_requests_queue_at_the_mock_by_design() -> None:
+    closed = dataclasses.replace(measurement(direct_ms=80), schedule=ClosedLoop(50, warm_up_s=1, window_s=4))
+    found = health.check(closed, LIMITS)
+    assert found.is_fit
+    assert "closed loop of 50 users" in found.words
+
+
+def test_of_streams_the_first_token_shows_what_the_apparatus_adds() -> None:
+    assert health.check(streams(first_token_ms=2), LIMITS).is_fit
+    assert not health.check(streams(first_token_ms=9), LIMITS).is_fit
+
+
+def test_one_request_at_a_time_has_no_schedule_to_be_late_for() -> None:
+    alone = dataclasses.replace(measurement(lag_ms=9), schedule=None)
+    assert health.check(alone, LIMITS).words.startswith("healthy: one request at a time, no schedule")
+
+
+def streams(first_token_ms: float) -> Measurement:
+    windows = (
+        window("direct", load_result(200.0, first_token_ms=first_token_ms, chunk_gap_ms=10)),
+        window("gateway", load_result(250.0, first_token_ms=30, chunk_gap_ms=10)),
+    )
+    return dataclasses.replace(measurement(), arms=(DIRECT, GATEWAY), windows=windows)

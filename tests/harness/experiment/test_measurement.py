@@ -1,0 +1,60 @@
+"""Do figures come out as they were put in, on measurements whose truth is known?"""
+
+import dataclasses
+
+import pytest
+
+from perfgate.experiment.measurement import Measurement, NotMeasured
+from perfgate.experiment.metrics import METRICS
+from tests.harness.synthetic import load_result, measurement, window
+
+
+def streams() -> Measurement:
+    windows = tuple(
+        made
+        for number in range(4)
+        for made in (
+            window("direct", load_result(100.0, first_token_ms=1, chunk_gap_ms=10, seed=number), number=number),
+            window("gateway", load_result(200.0, first_token_ms=9, chunk_gap_ms=11, seed=9 + number), number=number),
+        )
+    )
+    return dataclasses.replace(measurement(), windows=windows)
+
+
+@pytest.mark.parametrize(
+    ("metric", "truth"),
+    [
+        ("first_token_p50_ms", 9.0),
+        ("first_token_overhead_p50_ms", 8.0),
+        ("chunk_gap_p50_ms", 11.0),
+        ("latency_p50_ms", 200.0),
+        ("overhead_p50_ms", 100.0),
+    ],
+)
+def test_figures_of_streams(metric: str, truth: float) -> None:
+    assert METRICS[metric].estimate(streams()).value == pytest.approx(truth, rel=0.05)
+
+
+@pytest.mark.parametrize("metric", [name for name in METRICS if "first_token" in name or "chunk_gap" in name])
+def test_without_streams_their_figures_are_not_measured_and_the_message_says_what_is_missing(metric: str) -> None:
+    with pytest.raises(NotMeasured, match="does the scenario's load say `stream: true`"):
+        METRICS[metric].estimate(measurement())
+
+
+def test_throughput_is_all_that_succeeded_over_windows_and_drains() -> None:
+    estimate = METRICS["throughput_rps"].estimate(measurement(failed=41))
+    assert estimate.value == pytest.approx((200 - 41) / 4.1)
+    assert estimate.unit == "requests/s"
+
+
+def test_cpu_of_a_gateway_that_was_not_measured_is_an_error_and_not_zero() -> None:
+    unmeasured = dataclasses.replace(
+        measurement(), windows=(window("direct", load_result(1.0)), window("gateway", load_result(9.0)))
+    )
+    with pytest.raises(NotMeasured, match="CPU and memory of arm 'gateway' were not measured"):
+        unmeasured.cpu_ms_per_request()
+
+
+def test_an_arm_without_windows_is_named_with_those_there_are() -> None:
+    with pytest.raises(NotMeasured, match=r"no window of arm 'candidate'; arms are \['direct', 'gateway'\]"):
+        measurement().latency_ms(50, arm="candidate")

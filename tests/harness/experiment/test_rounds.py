@@ -1,0 +1,400 @@
+"""Do windows come in the order, number and share that a plan says, and what does a dying gateway leave?
+
+Nothing is started: the bench is a fake whose generator notes every job and answers with a made-up result.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import psutil
+import pytest
+
+from perfgate.errors import StackFailed
+from perfgate.experiment.arms import Arm, GatewaySpec
+from perfgate.experiment.measurement import Measurement
+from perfgate.experiment.rounds import (
+    CONNECTIONS_PER_WORKER,
+    SETTLE_REQUESTS,
+    SETTLE_S,
+    WINDOW_EXTRA_S,
+    Progress,
+    RoundsPlan,
+    run_rounds,
+)
+from perfgate.load.job import LoadJob
+from perfgate.load.result import LoadResult
+from perfgate.load.schedule import ClosedLoop, OpenLoop
+from perfgate.stack.sources import Release, RunningUrl
+from tests.harness.synthetic import load_result
+
+STEADY: Final = OpenLoop(offered_rps=50, warm_up_s=2, window_s=4)
+DIRECT: Final = Arm("direct", None)
+GATEWAY: Final = Arm("gateway", GatewaySpec(Release("1.106.2")))
+OTHER: Final = Arm("other", GatewaySpec(Release("1.79.3")))
+PLAN: Final = RoundsPlan(generations=2, per_generation=3, per_generation_max=5)
+MOCK_URL: Final = "http://127.0.0.1:9/v1/chat/completions"
+
+
+@dataclass
+class FakeGateway:
+    """Its processes are those of the test itself."""
+
+    chat_urls: tuple[str, ...]
+    pids: tuple[int, ...]
+    api_key: str | None = "sk-ours"
+    death: StackFailed | None = None
+
+    def check_alive(self) -> None:
+        if self.death is not None:
+            raise self.death
+
+
+@dataclass
+class FakeGenerator:
+    """Runs no load; `during` is called in mid-window with the number of the job, from 1."""
+
+    jobs: list[LoadJob] = field(default_factory=list)
+    during: Callable[[int], None] = lambda number: None
+
+    def run(self, job: LoadJob, *, on_event: Callable[[str], None] | None = None) -> LoadResult:
+        self.jobs.append(job)
+        tell = on_event or (lambda name: None)
+        tell("window_opened")
+        self.during(len(self.jobs))
+        tell("window_closed")
+        tell("drained")
+        return load_result(10.0)
+
+
+@dataclass
+class FakeBench:
+    generator: FakeGenerator = field(default_factory=FakeGenerator)
+    started: list[tuple[GatewaySpec, FakeGateway]] = field(default_factory=list)
+    closed: int = 0
+    mock_death: StackFailed | None = None
+    direct_url: str = MOCK_URL
+    generator_cpus: tuple[int, ...] = (0,)
+    mock_delay_ms: float = 20.0
+
+    def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> Sequence[FakeGateway]:
+        def close() -> None:
+            self.closed += 1
+
+        until_closed.callback(close)
+        for spec in specs:
+            first = 1000 + 10 * len(self.started)
+            urls = tuple(f"http://127.0.0.1:{first + n}/v1/chat/completions" for n in range(spec.instances))
+            pids = () if isinstance(spec.source, RunningUrl) else (os.getpid(),) * spec.instances
+            self.started.append((spec, FakeGateway(urls, pids)))
+        return [gateway for _, gateway in self.started]
+
+    def check_alive(self) -> None:
+        if self.mock_death is not None:
+            raise self.mock_death
+
+    @property
+    def window_jobs(self) -> list[LoadJob]:
+        """Every job but those that settle a gateway."""
+        return self.generator.jobs[len(self.started) :]
+
+    @property
+    def settle_jobs(self) -> list[LoadJob]:
+        return self.generator.jobs[: len(self.started)]
+
+
+@pytest.fixture
+def bench() -> FakeBench:
+    return FakeBench()
+
+
+def run(
+    bench: FakeBench, arms: Sequence[Arm] = (DIRECT, GATEWAY), schedule: OpenLoop | ClosedLoop = STEADY, **rest: Any
+) -> Measurement:
+    asked: dict[str, Any] = {
+        "plan": PLAN,
+        "seed": 7,
+        "until": lambda measurement: False,
+        "time_left_s": lambda: 1e9,
+    } | rest
+    return run_rounds(bench, "overhead", arms, schedule, asked.pop("plan"), **asked)
+
+
+class TestOrder:
+    def test_every_round_has_one_window_of_every_arm(self, bench: FakeBench) -> None:
+        measurement = run(bench)
+        rounds = {(window.generation, window.round) for window in measurement.windows}
+        assert rounds == {(generation, number) for generation in range(2) for number in range(5)}
+        for generation, number in rounds:
+            of_round = [w for w in measurement.windows if (w.generation, w.round) == (generation, number)]
+            assert {window.arm for window in of_round} == {"direct", "gateway"}
+            assert [window.position for window in of_round] == [0, 1]
+
+    def test_a_round_is_over_before_the_next_begins(self, bench: FakeBench) -> None:
+        windows = run(bench).windows
+        pairs = [windows[i : i + 2] for i in range(0, len(windows), 2)]
+        assert all((a.generation, a.round) == (b.generation, b.round) for a, b in pairs)
+
+    def test_generations_take_turns_from_round_to_round(self, bench: FakeBench) -> None:
+        windows = run(bench).windows
+        blocks = [windows[i : i + 4] for i in range(0, len(windows), 4)]
+        assert [{window.round for window in block} for block in blocks] == [{n} for n in range(5)]
+        assert all({window.generation for window in block} == {0, 1} for block in blocks)
+
+    @pytest.mark.slow
+    def test_the_order_is_random_within_rounds_and_blocks(self, bench: FakeBench) -> None:
+        windows = run(bench, plan=RoundsPlan(2, 20, 20)).windows
+        assert {window.arm for window in windows[::2]} == {"direct", "gateway"}
+        assert {window.generation for window in windows[::4]} == {0, 1}
+
+    @pytest.mark.slow
+    def test_the_same_seed_gives_the_same_order_and_another_another(self) -> None:
+        orders = [
+            [(w.arm, w.generation, w.seed) for w in run(FakeBench(), plan=RoundsPlan(2, 10, 10), seed=seed).windows]
+            for seed in (7, 7, 8)
+        ]
+        assert orders[0] == orders[1] != orders[2]
+
+    def test_every_window_has_a_seed_of_its_own_and_its_load_has_it(self, bench: FakeBench) -> None:
+        windows = run(bench).windows
+        assert len({window.seed for window in windows}) == len(windows)
+        assert [job.seed for job in bench.window_jobs] == [window.seed for window in windows]
+
+
+class TestGateways:
+    def test_each_generation_starts_each_gateway_once(self, bench: FakeBench) -> None:
+        run(bench, (DIRECT, GATEWAY, OTHER))
+        assert [spec for spec, _ in bench.started] == [GATEWAY.gateway, OTHER.gateway] * 2
+        assert bench.closed == 1
+
+    def test_arms_with_an_equal_gateway_share_its_process(self, bench: FakeBench) -> None:
+        on = replace(GATEWAY, name="fault_on", model="burn-cpu-5ms")
+        measurement = run(bench, (GATEWAY, on))
+        assert len(bench.started) == 2
+        urls = {
+            (window.generation, job.targets[0].url)
+            for window, job in zip(measurement.windows, bench.window_jobs, strict=True)
+        }
+        assert len(urls) == 2
+
+    def test_each_arm_is_loaded_where_it_is_and_asked_for_its_model(self, bench: FakeBench) -> None:
+        direct, other = replace(DIRECT, model="upstream"), replace(OTHER, model="theirs")
+        measurement = run(bench, (direct, GATEWAY, other))
+        for window, job in zip(measurement.windows, bench.window_jobs, strict=True):
+            (target,) = job.targets
+            if window.arm == "direct":
+                assert (target.url, target.model, target.api_key) == (MOCK_URL, "upstream", None)
+            else:
+                place = 2 * window.generation + (window.arm == "other")
+                assert target.url == bench.started[place][1].chat_urls[0]
+                assert target.api_key == "sk-ours"
+                assert target.model == ("theirs" if window.arm == "other" else GATEWAY.model)
+
+    def test_the_use_of_a_gateway_is_measured_and_that_of_the_direct_arm_is_none(self, bench: FakeBench) -> None:
+        for window in run(bench).windows:
+            assert (window.gateway is None) == (window.arm == "direct")
+
+    def test_requests_before_the_window_count_for_the_growth_of_memory(self, bench: FakeBench) -> None:
+        use = next(window.gateway for window in run(bench).windows if window.gateway is not None)
+        assert use.requests == 200 + 2 * 50  # the made-up result's, and the warm-up's of STEADY
+        closed = ClosedLoop(users=4, warm_up_s=2, window_s=4)
+        use = next(window.gateway for window in run(FakeBench(), schedule=closed).windows if window.gateway is not None)
+        assert use.requests == 200 + 100
+
+    def test_one_that_runs_already_is_loaded_but_not_measured(self, bench: FakeBench) -> None:
+        arm = Arm("gateway", GatewaySpec(RunningUrl("http://h:1")))
+        assert all(window.gateway is None for window in run(bench, (DIRECT, arm)).windows)
+        assert len(bench.window_jobs) == 20
+
+
+class TestSeveralProcesses:
+    def of(
+        self, bench: FakeBench, schedule: OpenLoop | ClosedLoop = STEADY, **changes: Any
+    ) -> tuple[Measurement, LoadJob]:
+        assert GATEWAY.gateway is not None
+        arm, plan = Arm("gateway", replace(GATEWAY.gateway, **changes)), RoundsPlan(1, 1, 1)
+        measurement = run(bench, (arm,), schedule, plan=plan)
+        return measurement, bench.window_jobs[0]
+
+    def test_every_instance_is_a_target(self, bench: FakeBench) -> None:
+        _, job = self.of(bench, instances=3)
+        assert len({target.url for target in job.targets}) == 3
+        assert {target.api_key for target in job.targets} == {"sk-ours"}
+        assert (job.connections, job.processes) == (0, 1)
+
+    def test_memory_is_the_sum_over_instances(self) -> None:
+        rss_bytes = psutil.Process().memory_info().rss
+        for instances in (1, 3):
+            measurement, _ = self.of(FakeBench(), instances=instances)
+            use = measurement.windows[0].gateway
+            assert use is not None
+            assert use.rss_before_bytes == pytest.approx(instances * rss_bytes, rel=0.3)
+            assert use.rss_after_bytes == pytest.approx(instances * rss_bytes, rel=0.3)
+
+    def test_cpu_is_the_sum_over_instances(self) -> None:
+        burnt_s = 0.03
+
+        def burn(number: int) -> None:
+            enough_s = time.process_time() + burnt_s
+            while time.process_time() < enough_s:
+                pass
+
+        measurement, _ = self.of(FakeBench(FakeGenerator(during=burn)), instances=4)
+        use = measurement.windows[0].gateway
+        assert use is not None
+        assert use.cpu_s > 3.5 * burnt_s  # every instance is this process, so its CPU counts four times
+
+    def test_several_workers_get_equal_shares_of_enough_connections(self, bench: FakeBench) -> None:
+        _, job = self.of(bench, workers=3)
+        assert (job.connections, job.processes) == (3 * CONNECTIONS_PER_WORKER, 3)
+        assert bench.settle_jobs[0].processes == 3
+
+    def test_the_users_of_a_closed_loop_all_have_a_connection(self, bench: FakeBench) -> None:
+        _, job = self.of(bench, ClosedLoop(users=101, warm_up_s=1, window_s=2), workers=2, instances=2)
+        assert job.connections * 2 >= 101
+        assert job.connections % job.processes == 0
+
+
+class TestSettling:
+    def test_every_fresh_gateway_answers_some_requests_first(self, bench: FakeBench) -> None:
+        run(bench, (DIRECT, replace(GATEWAY, model="theirs"), OTHER))
+        assert [job.targets[0].url for job in bench.settle_jobs] == [g.chat_urls[0] for _, g in bench.started]
+        assert [job.targets[0].model for job in bench.settle_jobs] == ["theirs", OTHER.model] * 2
+        schedule = bench.settle_jobs[0].schedule
+        assert isinstance(schedule, OpenLoop)
+        assert (schedule.offered_rps, schedule.offered_in_window, schedule.warm_up_s) == (50, SETTLE_REQUESTS, 0)
+
+    def test_every_process_of_it_gets_as_many(self, bench: FakeBench) -> None:
+        run(bench, (Arm("gateway", GatewaySpec(Release("1.106.2"), workers=2, instances=2)),))
+        schedule = bench.settle_jobs[0].schedule
+        assert isinstance(schedule, OpenLoop)
+        assert schedule.offered_in_window == 4 * SETTLE_REQUESTS
+
+    @pytest.mark.parametrize(("think_time_s", "window_s"), [(0.5, SETTLE_S), (9.0, 9.0)])
+    def test_users_of_a_closed_loop_settle_it_for_a_time(
+        self, bench: FakeBench, think_time_s: float, window_s: float
+    ) -> None:
+        run(bench, schedule=ClosedLoop(users=1, warm_up_s=1, window_s=10, think_time_s=think_time_s))
+        schedule = bench.settle_jobs[0].schedule
+        assert isinstance(schedule, ClosedLoop)
+        assert (schedule.users, schedule.window_s, schedule.warm_up_s) == (1, window_s, 0)
+
+
+class TestLoads:
+    def test_payload_cores_and_streams_are_passed_on(self, bench: FakeBench) -> None:
+        run(bench, payload_bytes=123, stream=True)
+        assert {(job.payload_bytes, job.cpus, job.stream) for job in bench.generator.jobs} == {(123, (0,), True)}
+        plain = FakeBench()
+        run(plain)
+        assert {job.stream for job in plain.generator.jobs} == {False}
+
+    def test_direct_windows_can_be_shorter(self, bench: FakeBench) -> None:
+        shorter = replace(STEADY, window_s=1)
+        measurement = run(bench, direct_schedule=shorter)
+        for window, job in zip(measurement.windows, bench.window_jobs, strict=True):
+            assert job.schedule == (shorter if window.arm == "direct" else STEADY)
+
+    def test_the_measurement_says_how_it_was_made(self, bench: FakeBench) -> None:
+        measurement = run(bench)
+        assert measurement.scenario == "overhead"
+        assert measurement.arms == (DIRECT, GATEWAY)
+        assert measurement.schedule == STEADY
+        assert (measurement.mock_delay_ms, measurement.looks, measurement.rounds_planned_max) == (20.0, 3, 10)
+
+
+class TestEnd:
+    def test_it_ends_at_the_first_look_that_is_clear(self, bench: FakeBench) -> None:
+        looks: list[int] = []
+
+        def until(measurement: Measurement) -> bool:
+            looks.append(len(measurement.rounds))
+            return len(looks) == 2
+
+        measurement = run(bench, until=until)
+        assert looks == [6, 8]  # two generations of per_generation=3 rounds, then of one more
+        assert measurement.stopped == "every limit was decided"
+
+    def test_it_ends_when_the_time_is_up_but_not_before_the_first_look(self, bench: FakeBench) -> None:
+        block_s = 2 * 2 * (STEADY.warm_up_s + STEADY.window_s + WINDOW_EXTRA_S)
+        for time_left_s, rounds in [(block_s - 0.1, 6), (block_s + 0.1, 10)]:
+            measurement = run(FakeBench(), time_left_s=lambda left_s=time_left_s: left_s)
+            assert len(measurement.rounds) == rounds
+            assert ("budget_minutes" in measurement.stopped) == (rounds == 6)
+
+    def test_a_closed_loop_is_planned_by_its_times_too(self, bench: FakeBench) -> None:
+        closed = ClosedLoop(users=4, warm_up_s=2, window_s=4)
+        assert len(run(bench, schedule=closed, time_left_s=lambda: 1.0).rounds) == 6
+
+    def test_it_ends_after_the_most_rounds(self, bench: FakeBench) -> None:
+        assert run(bench).stopped == "per_generation_max rounds are done"
+
+    def test_everything_measured_so_far_is_told_after_every_window(self, bench: FakeBench) -> None:
+        told: list[int] = []
+        run(bench, on_window=lambda measurement: told.append(len(measurement.windows)))
+        assert told == list(range(1, 21))
+
+    def test_progress_is_told_before_every_window(self, bench: FakeBench) -> None:
+        told: list[Progress] = []
+        run(bench, on_progress=told.append)
+        assert told[0].text == "starting 2 x litellm 1.106.2"
+        assert [progress.done for progress in told[1:]] == list(range(20))
+        assert (told[1].planned, told[-1].planned) == (12, 20)
+        assert told[1].left_s == pytest.approx(3 * 2 * 2 * 6.2)
+        assert {progress.text.split(",")[0] for progress in told[1:]} == {"direct", "gateway"}
+
+
+class TestDeath:
+    def test_a_gateway_that_dies_under_its_load_has_the_last_word(self, bench: FakeBench) -> None:
+        kept: list[Measurement] = []
+
+        def during(number: int) -> None:
+            if number == 6:
+                for _, gateway in bench.started:
+                    gateway.death = StackFailed("litellm-1 was killed")
+                raise StackFailed("the target accepts no connection")
+
+        bench.generator.during = during
+        with pytest.raises(StackFailed, match=r"^litellm-1 was killed$"):
+            run(bench, (GATEWAY,), on_window=kept.append)
+        assert len(kept[-1].windows) == 3  # two jobs settled, three were measured
+        assert bench.closed == 1
+
+    def test_a_load_that_fails_beside_a_living_gateway_speaks_for_itself(self, bench: FakeBench) -> None:
+        def during(number: int) -> None:
+            raise StackFailed("the generator hangs")
+
+        bench.generator.during = during
+        with pytest.raises(StackFailed, match=r"^the generator hangs$"):
+            run(bench)
+
+    def test_a_gateway_that_died_after_its_last_reply_ends_the_measurement(self, bench: FakeBench) -> None:
+        def during(number: int) -> None:
+            if number == 3:
+                for _, gateway in bench.started:
+                    gateway.death = StackFailed("litellm-1 ended")
+
+        bench.generator.during = during
+        with pytest.raises(StackFailed, match="litellm-1 ended"):
+            run(bench, (GATEWAY,))
+
+    def test_a_mock_that_died_ends_the_measurement_before_its_next_window(self, bench: FakeBench) -> None:
+        bench.mock_death = StackFailed("mock ended")
+        with pytest.raises(StackFailed, match="mock ended"):
+            run(bench, (DIRECT,))
+        assert bench.generator.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((0, 1, 1), "generations=0 and per_generation=1 must be at least 1"),
+        ((1, 0, 1), "generations=1 and per_generation=0 must be at least 1"),
+        ((1, 3, 2), "per_generation_max=2 < per_generation=3"),
+    ],
+)
+def test_a_plan_without_rounds_is_refused(numbers: tuple[int, int, int], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        RoundsPlan(*numbers)

@@ -1,0 +1,50 @@
+"""Records with known content, made in one call."""
+
+from typing import Any
+
+from perfgate.experiment import health
+from perfgate.experiment.measurement import Measurement
+from perfgate.record import JudgementRecord, MeasurementRecord, Record
+from perfgate.run import judgement_record, measurement_record
+from perfgate.thresholds import Apparatus, Limit
+from perfgate.verdict import judge
+from tests.harness import synthetic
+
+APPARATUS = Apparatus(
+    dispatch_lag_p99_ms=2, sent_ratio_min=0.98, generator_cpu_ratio_max=0.8, direct_p95_above_mock_delay_ms=5
+)
+
+
+def a_record(**changes: Any) -> Record:
+    """A run of the quick profile, in which nothing has happened yet."""
+    fields = {
+        "perfgate_version": "0",
+        "started_utc": "2026-01-01T00:00:00+00:00",
+        "command": ["pytest"],
+        "seed": 1,
+        "profile": "quick",
+        "scenarios": ["overhead"],
+        "limits": {"overhead": ["overhead_p95_ms"]},
+        "gateway": "litellm 1.106.2",
+        "on_invalid": "warn",
+        "thresholds_path": "thresholds.yaml",
+        "thresholds_sha256": "0",
+        "host": {},
+        "host_class": None,
+        "affinity": {},
+    }
+    return Record(**{**fields, **changes})
+
+
+def a_judgement(
+    scenario: str, metric: str, measured: Measurement | None = None, *, maximum: float = 25.0, basis: str = ""
+) -> JudgementRecord:
+    """The verdict on a measurement that is made up."""
+    measured = measured if measured is not None else synthetic.measurement(scenario=scenario)
+    limit = Limit(metric, "a reason", "thresholds.yaml", 8, maximum=maximum, basis=basis)
+    return judgement_record(judge(measured, limit, health.check(measured, APPARATUS), None))
+
+
+def a_measurement(**truth: Any) -> MeasurementRecord:
+    """What a record holds of `synthetic.measurement(**truth)`."""
+    return measurement_record(synthetic.measurement(**truth))

@@ -1,0 +1,116 @@
+"""Does the end of a run show every verdict, what speaks against it, and how it ended?"""
+
+from dataclasses import replace
+
+import pytest
+
+from perfgate.exit_codes import ExitCode
+from perfgate.experiment.measurement import Measurement
+from perfgate.measure.histogram import Histogram
+from perfgate.report.terminal import MEANINGS, closing_line, cross_checks, table
+from perfgate.run import measurement_record
+from tests.harness import synthetic
+from tests.harness.report.conftest import a_judgement, a_measurement, a_record
+
+
+def cells(line: str) -> list[str]:
+    """The columns of a line, which are divided by two blanks or more."""
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def test_a_row_shows_scenario_metric_observed_interval_limit_and_verdict() -> None:
+    passed = a_judgement("overhead", "overhead_p95_ms")
+    failed = a_judgement("latency", "latency_p95_ms", synthetic.measurement(scenario="latency", gateway_ms=90))
+    head, first, second = table([passed, failed], 120, colour=False).splitlines()
+    assert cells(head) == ["scenario", "metric", "observed", "interval", "limit", "verdict"]
+    assert cells(first)[:2] == ["overhead", "gateway overhead, p95"]
+    observed, interval, limit, verdict = cells(first)[2:]
+    assert observed.endswith(" ms")
+    assert float(observed.removesuffix(" ms")) == pytest.approx(11.9, abs=0.3)
+    low, high = map(float, interval.split(" to "))
+    assert low <= float(observed.removesuffix(" ms")) <= high
+    assert (limit, verdict) == ("at most 25 ms", "PASS")
+    assert cells(second)[-2:] == ["at most 25 ms", "FAIL"]
+
+
+def test_a_figure_that_was_not_read_says_so() -> None:
+    invalid = a_judgement("overhead", "overhead_p95_ms", synthetic.measurement(lag_ms=9))
+    row = table([invalid], 120, colour=False).splitlines()[1]
+    assert cells(row) == ["overhead", "gateway overhead, p95", "not read", "at most 25 ms", "INVALID"]
+
+
+def test_ratios_are_percentages_with_their_interval() -> None:
+    judgement = a_judgement("overhead", "error_ratio", synthetic.measurement(failed=20), maximum=0.2)
+    row = cells(table([judgement], 120, colour=False).splitlines()[1])
+    assert row[2] == "10 %"
+    low, high = map(float, row[3].split(" to "))
+    assert 7 < low < 10 < high < 13
+    assert row[4] == "at most 20 %"
+
+
+def test_the_table_is_wide_enough_to_be_read_on_a_narrow_terminal() -> None:
+    rows = [a_judgement("overhead", "overhead_p95_ms")]
+    assert table(rows, 20, colour=False) == table(rows, 100, colour=False)
+
+
+def test_colours_stand_only_where_they_are_asked_for() -> None:
+    rows = [a_judgement("overhead", "overhead_p95_ms")]
+    assert "\x1b[32mPASS" in table(rows, 120, colour=True)
+    assert "\x1b" not in table(rows, 120, colour=False)
+
+
+def with_header_us(header_us: list[int], missing: int = 0) -> Measurement:
+    """A measurement whose gateway replies carried these overheads."""
+    measured = synthetic.measurement(rounds=1)
+    windows = tuple(
+        replace(w, load=replace(w.load, header_overhead=Histogram.of_us(header_us), header_missing=missing))
+        for w in measured.windows
+    )
+    return replace(measured, windows=windows)
+
+
+def test_the_cross_check_sets_the_header_beside_the_service_time() -> None:
+    (line,) = cross_checks([a_measurement(gateway_ms=12)])
+    assert line.startswith("overhead: header overhead p50 2 ms, p95 2 ms, of a service time with p50 12")
+    assert "CONTRADICTION" not in line
+
+
+def test_a_header_that_claims_more_than_the_client_waited_is_a_contradiction() -> None:
+    (line,) = cross_checks([measurement_record(with_header_us([90_000] * 200))])
+    assert "; CONTRADICTION: the header claims more time than the client waited" in line
+
+
+def test_missing_headers_are_counted_and_figures_left_out_when_there_are_none() -> None:
+    measured = with_header_us([], missing=200)
+    assert cross_checks([measurement_record(measured)]) == [
+        "overhead: 400 of 400 replies lacked x-litellm-overhead-duration-ms"
+    ]
+    some = cross_checks([measurement_record(with_header_us([2_000] * 150, missing=50))])
+    assert some[0] == "overhead: 100 of 400 replies lacked x-litellm-overhead-duration-ms"
+    assert len(some) == 2
+
+
+def test_a_measurement_without_a_gateway_has_nothing_to_check() -> None:
+    measured = synthetic.measurement(rounds=1)
+    direct = replace(measured, windows=tuple(w for w in measured.windows if w.arm == "direct"))
+    assert cross_checks([measurement_record(direct)]) == []
+
+
+def test_the_closing_line_counts_verdicts_and_says_what_the_code_means() -> None:
+    record = a_record(
+        seed=77,
+        gateway="litellm 1.79.3",
+        judgements=[
+            a_judgement("overhead", "overhead_p95_ms"),
+            a_judgement("overhead", "overhead_p50_ms"),
+            a_judgement("overhead", "overhead_p99_ms", synthetic.measurement(lag_ms=9)),
+        ],
+    )
+    assert closing_line(record, ExitCode.INVALID) == (
+        "perfgate: 2 PASS, 0 FAIL, 1 INVALID; profile quick, litellm 1.79.3, seed 77; "
+        "exit code 10: something could not be judged"
+    )
+
+
+def test_every_exit_code_has_a_meaning() -> None:
+    assert set(MEANINGS) == set(ExitCode)

@@ -1,0 +1,281 @@
+"""Does a run keep to its budget, say how to do it again, and write down all that it knows?"""
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perfgate import record
+from perfgate.errors import BadInput, StackFailed
+from perfgate.exit_codes import ExitCode
+from perfgate.experiment.arms import GatewaySpec
+from perfgate.lease import Tenure
+from perfgate.load.schedule import ClosedLoop
+from perfgate.run import Asked, Run, options_given, run_name
+from perfgate.settings import settings_of
+from perfgate.stack.releases import DEFAULT_RELEASE
+from perfgate.stack.sources import RunningUrl
+from tests.harness import synthetic
+from tests.harness.conftest import THRESHOLDS
+
+TWO_SCENARIOS = THRESHOLDS.replace("[overhead]", "[overhead, alone]").replace(
+    "apparatus:",
+    """\
+  alone:
+    load: {requests: 25}
+    rounds: {generations: 1, per_generation: 8, per_generation_max: 8}
+    limits:
+      overhead_p50_ms: {max: 25, why: "a reason"}
+apparatus:""",
+)
+
+
+def asked(folder: Path, thresholds: str = THRESHOLDS, **options: str) -> Asked:
+    """What options by name ask for; thresholds and record are in the folder."""
+    path = folder / "thresholds.yaml"
+    path.write_text(thresholds)
+    given = {"thresholds": str(path), "record_dir": str(folder / "records"), **options}
+    texts = {f"perfgate_{name}": text for name, text in given.items()}
+    return Asked.checked(settings_of(texts.get, {}), options_given(texts.get, {}))
+
+
+def begun(folder: Path, thresholds: str = THRESHOLDS, **options: str) -> Run:
+    return Run.begun(asked(folder, thresholds, **options), "20260101T000000Z-1", ["pytest"])
+
+
+def a_tenure(waited_s: float = 0.0, what: str = "measuring overhead") -> Tenure:
+    return Tenure(what, "exclusive", waited_s, time.monotonic(), datetime.now(UTC))
+
+
+def test_the_first_record_declares_everything_and_lacks_every_verdict(tmp_path: Path) -> None:
+    run = begun(tmp_path, TWO_SCENARIOS, seed="5")
+    assert run.file.path == tmp_path / "records/20260101T000000Z-1-quick.json"
+    written = record.read(run.file.path)
+    assert written.model_dump_json() == run.record.model_dump_json()
+    assert (written.seed, written.gateway) == (5, f"litellm {DEFAULT_RELEASE}")
+    assert written.limits == {"overhead": ["overhead_p95_ms"], "alone": ["overhead_p50_ms"]}
+    assert written.incomplete == ["overhead did not run", "alone did not run"]
+    assert written.thresholds_sha256 == run.thresholds.sha256
+    assert Path(written.thresholds_path).resolve() == tmp_path / "thresholds.yaml"
+    assert written.exit_code is None
+
+
+def test_another_process_goes_on_with_the_record_and_its_seed(tmp_path: Path) -> None:
+    first = begun(tmp_path, seed="5")
+    second = Run.joined(asked(tmp_path, seed="6"), "20260101T000000Z-1")
+    assert second.settings.seed == 5
+    second.keep_judgement(second.judged(synthetic.measurement(), "overhead_p95_ms"))
+    assert first.exit_code() is ExitCode.INCOMPLETE
+    first.reread()
+    assert [judgement.verdict for judgement in first.record.judgements] == ["PASS"]
+    assert first.exit_code() is ExitCode.OK
+
+
+def test_what_is_measured_is_the_gateway_that_the_other_process_found(tmp_path: Path) -> None:
+    """A branch, or the files of a checkout, may have changed between the two."""
+    begun(tmp_path)
+    second = Run.joined(asked(tmp_path, litellm="1.79.3"), "20260101T000000Z-1")
+    assert second.record.gateway == "litellm 1.79.3"
+
+
+def test_nobody_goes_on_where_another_has_begun_to_measure(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    with run.leased(a_tenure(), "overhead"):
+        pass
+    with pytest.raises(StackFailed, match=r"begun to measure and was lost: run again; what it measured is in .*json"):
+        Run.joined(asked(tmp_path), "20260101T000000Z-1")
+
+
+@pytest.mark.slow
+def test_names_of_runs_differ_by_process() -> None:
+    code = "from perfgate.run import run_name; print(run_name())"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert other != run_name()
+    assert other.partition("-")[0][:8].isdigit()
+
+
+def test_a_lease_is_in_the_record_while_it_is_held_and_afterwards(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    tenure = a_tenure(waited_s=3.0)
+    with run.leased(tenure, "overhead"):
+        (held,) = record.read(run.file.path).leases
+        assert (held.scenario, held.what, held.kind) == ("overhead", "measuring overhead", "exclusive")
+        assert (held.waited_s, held.acquired_mono_s) == (3.0, tenure.acquired_mono_s)
+        assert (held.released_mono_s, held.released_utc) == (None, None)
+    with pytest.raises(KeyError), run.leased(a_tenure(), None):
+        raise KeyError
+    first, second = record.read(run.file.path).leases
+    assert first.released_mono_s is not None
+    assert second.released_mono_s is not None
+    assert first.acquired_mono_s <= first.released_mono_s <= second.acquired_mono_s <= second.released_mono_s
+    assert datetime.fromisoformat(first.acquired_utc).tzinfo is not None
+
+
+def test_waiting_for_others_does_not_use_up_the_budget(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    run.started_mono_s -= 200
+    short_s = run.time_left_s("overhead")
+    assert short_s < 41
+    with run.leased(a_tenure(waited_s=150.0), "overhead"):
+        pass
+    assert run.time_left_s("overhead") == pytest.approx(short_s + 150, abs=30)
+
+
+def test_time_is_kept_for_scenarios_that_are_still_to_come(tmp_path: Path) -> None:
+    run = begun(tmp_path, TWO_SCENARIOS)
+    with_reserve_s = run.time_left_s("overhead")
+    run.keep_measurement(synthetic.measurement(scenario="alone", rounds=1))
+    assert run.time_left_s("overhead") > with_reserve_s + 10, "what is measured needs no time any more"
+
+
+def test_windows_are_added_to_those_that_are_written_already(tmp_path: Path) -> None:
+    run, whole = begun(tmp_path), synthetic.measurement(rounds=2)
+    run.keep_measurement(replace(whole, windows=whole.windows[:3]))
+    run.keep_measurement(replace(whole, stopped="enough"))
+    (kept,) = record.read(run.file.path).measurements
+    assert len(kept.windows) == len(whole.windows)
+    assert kept.stopped == "enough"
+    assert [window.seed for window in kept.windows] == [window.seed for window in whole.windows]
+
+
+def test_a_closed_loop_and_a_running_gateway_are_recorded_as_such(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    gateway = GatewaySpec(RunningUrl("http://127.0.0.1:4000", "A_KEY"))
+    measured = synthetic.measurement(rounds=1)
+    arms = (measured.arms[0], replace(measured.arms[1], gateway=gateway))
+    windows = tuple(replace(window, gateway=None) for window in measured.windows)
+    run.keep_measurement(replace(measured, arms=arms, windows=windows, schedule=ClosedLoop(20, 1.0, 4.0)))
+    (kept,) = record.read(run.file.path).measurements
+    assert kept.schedule == record.ClosedLoopRecord(
+        users=20, warm_up_s=1.0, window_s=4.0, tail_s=ClosedLoop(20, 1.0, 4.0).tail_s, think_time_s=0.0
+    )
+    assert kept.arms[1].gateway is not None
+    assert (kept.arms[1].gateway.words, kept.arms[1].gateway.source) == (
+        "gateway at http://127.0.0.1:4000",
+        "url:http://127.0.0.1:4000",
+    )
+    assert all(window.gateway is None for window in kept.windows)
+
+
+def test_requests_that_followed_no_schedule_have_none_in_the_record(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    run.keep_measurement(replace(synthetic.measurement(rounds=1), schedule=None))
+    assert record.read(run.file.path).measurements[0].schedule is None
+
+
+def service(parser: str, packages: list[str], source: str = "litellm 1.106.2") -> dict[str, Any]:
+    """The facts of a service."""
+    return {
+        "python_version": "3.13.1",
+        "packages": {"listed": packages},
+        "event_loop": "uvloop",
+        "http_parser": parser,
+        "server": "uvicorn",
+        "access_log": False,
+        "workers": 1,
+        "source": {"words": source},
+    }
+
+
+def test_two_services_of_one_source_that_differ_are_noted_in_words_once(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    before = len(run.record.notes)
+    for number in (1, 2):
+        run.keep_service(f"litellm 1.106.2 (litellm-{number})", service("h11", ["h11==0.16.0"]))
+        run.keep_service(
+            f"litellm 1.106.2 with httptools (litellm-{number + 2})",
+            service("httptools", ["h11==0.16.0", "httptools==0.7.1"]),
+        )
+    written = record.read(run.file.path)
+    assert len(written.services) == 4
+    notes = written.notes[before:]
+    assert all("litellm 1.106.2 with httptools only" in note for note in notes)
+    assert any("parses HTTP with h11 in litellm 1.106.2, with httptools in litellm 1.106.2 with" in n for n in notes)
+
+
+def test_services_of_equal_names_that_differ_are_told_apart_by_their_process(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    run.keep_service("litellm 1.106.2 (litellm-1)", service("h11", []))
+    run.keep_service("litellm 1.106.2 (litellm-2)", service("httptools", []))
+    assert "h11 in litellm 1.106.2 (litellm-1), with httptools in litellm 1.106.2 (litellm-2)" in run.record.notes[-1]
+
+
+def test_services_of_different_sources_or_of_unknown_content_are_not_compared(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    before = run.record.notes
+    run.keep_service("litellm 1.106.2 (litellm-1)", service("h11", []))
+    run.keep_service("litellm 1.79.3 (litellm-2)", service("httptools", [], "litellm 1.79.3"))
+    run.keep_service("gateway at http://a", {"source": {"words": "litellm 1.106.2"}})
+    run.keep_service("gateway at http://b", {"source": {"words": "litellm 1.106.2"}})
+    assert run.record.notes == before
+
+
+def test_a_note_is_said_once(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    run.note("remember this")
+    run.note("remember this")
+    assert run.record.notes.count("remember this") == 1
+
+
+@pytest.mark.parametrize(
+    ("truth", "on_invalid", "others", "code"),
+    [
+        ({}, "fail", [], ExitCode.OK),
+        ({"gateway_ms": 90}, "warn", [], ExitCode.FAIL),
+        ({"lag_ms": 9}, "fail", [], ExitCode.INVALID),
+        ({"lag_ms": 9}, "warn", [], ExitCode.OK),
+        ({"lag_ms": 9}, "fail", [ExitCode.STACK_FAILED], ExitCode.STACK_FAILED),
+    ],
+)
+def test_the_exit_code_comes_from_the_record_and_from_what_else_happened(
+    tmp_path: Path, truth: dict[str, float], on_invalid: str, others: list[ExitCode], code: ExitCode
+) -> None:
+    run = begun(tmp_path, on_invalid=on_invalid)
+    run.keep_judgement(run.judged(synthetic.measurement(**truth), "overhead_p95_ms"))  # type: ignore[arg-type]
+    assert run.exit_code(others) is code
+    run.finish(code)
+    assert json.loads(run.file.path.read_text())["exit_code"] == int(code)
+
+
+def test_the_command_that_reproduces_has_what_was_given_and_what_changes_by_itself(tmp_path: Path) -> None:
+    run = begun(tmp_path, workers="2", on_invalid="fail", seed="7", profile="quick")
+    words = shlex.split(run.surroundings("overhead").reproduce)
+    assert words[:2] == ["pytest", "tests/perf"]
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    assert options["--litellm"] == DEFAULT_RELEASE
+    assert options["--workers"] == "2"
+    assert options["--on-invalid"] == "fail"
+    assert options["--seed"] == "7"
+    assert options["--scenarios"] == "overhead"
+    assert options["--thresholds"] == str(tmp_path / "thresholds.yaml")
+    assert not options.keys() & {"--profile", "--instances", "--mock-url"}, "these are the defaults"
+
+
+def test_a_path_with_a_blank_is_quoted(tmp_path: Path) -> None:
+    (tmp_path / "my limits").mkdir()
+    line = begun(tmp_path / "my limits").surroundings("overhead").reproduce
+    assert f"--thresholds '{tmp_path}/my limits/thresholds.yaml'" in line
+
+
+def test_options_come_from_the_command_line_or_a_variable_and_defaults_are_left_out() -> None:
+    texts = {"perfgate_workers": "3", "perfgate_profile": "quick"}
+    environment = {"PERFGATE_WORKERS": "5", "PERFGATE_DEPS": "today", "PERFGATE_ON_INVALID": "", "HOME": "/root"}
+    assert options_given(texts.get, environment) == {"--workers": "3", "--deps": "today"}
+
+
+def test_a_metric_without_a_limit_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"scenarios\.overhead\.limits has no latency_p95_ms, but a test asks for it"):
+        begun(tmp_path).judged(synthetic.measurement(), "latency_p95_ms")
+
+
+def test_a_host_with_too_few_cores_is_bad_input(tmp_path: Path) -> None:
+    needs = THRESHOLDS.replace("  overhead:\n", "  overhead:\n    needs: {cores: 4000}\n")
+    with pytest.raises(BadInput, match=r"core\(s\) for us: overhead needs 4000 cores; run on a larger host"):
+        asked(tmp_path, needs)

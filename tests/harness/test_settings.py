@@ -1,0 +1,171 @@
+"""Do options and variables mean what they say, and is every mistake named with its option, value and rule?"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from perfgate.errors import BadInput
+from perfgate.experiment.arms import PLAIN_MODEL, GatewaySpec
+from perfgate.settings import OPTIONS, Option, Settings, settings_of
+from perfgate.stack.releases import DEFAULT_RELEASE
+from perfgate.stack.sources import Checkout, Release, RunningUrl
+
+URL: Final = "url:http://localhost:4000"
+MOCK: Final = "http://localhost:8090"
+CONFIG: Final = """\
+model_list:
+  - {model_name: fast, litellm_params: {model: openai/gpt-4o-mini}}
+  - {model_name: big, litellm_params: {model: openai/gpt-4o}}
+"""
+
+
+def settings(options: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """As if so many options and variables were given."""
+    given = {Option(name, "", "").destination: text for name, text in (options or {}).items()}
+    assert given.keys() <= {option.destination for option in OPTIONS}
+    return settings_of(given.get, environment or {})
+
+
+def refusal(options: Mapping[str, str], environment: Mapping[str, str] | None = None) -> str:
+    with pytest.raises(BadInput) as caught:
+        settings(options, environment)
+    return str(caught.value)
+
+
+class TestDefaults:
+    def test_the_quick_profile_judges_the_default_release(self) -> None:
+        found = settings()
+        assert found.gateway == GatewaySpec(Release(DEFAULT_RELEASE))
+        assert (found.profile, found.scenarios, found.on_invalid) == ("quick", (), None)
+        assert (found.model, found.direct_model, found.mock_url) == (PLAIN_MODEL, PLAIN_MODEL, None)
+        assert found.thresholds_path == Path("thresholds.yaml")
+        assert found.record_dir == Path(".perfgate/records")
+
+    def test_a_seed_is_made_up(self) -> None:
+        assert len({settings().seed for _ in range(20)}) > 1
+
+    def test_the_command_line_wins_over_a_variable_and_that_over_the_default(self) -> None:
+        variables = {"PERFGATE_WORKERS": "3", "PERFGATE_RECORD_DIR": "x"}
+        assert settings({}, variables).gateway.workers == 3
+        found = settings({"--workers": "2"}, variables)
+        assert (found.gateway.workers, found.record_dir) == (2, Path("x"))
+
+    def test_every_option_has_a_variable_and_a_meaning(self) -> None:
+        assert Option("--gateway-key-env", "", "").variable == "PERFGATE_GATEWAY_KEY_ENV"
+        assert all(option.meaning for option in OPTIONS)
+
+
+class TestEachOption:
+    def test_what_is_given_is_found(self) -> None:
+        found = settings(
+            {
+                "--profile": "gate",
+                "--scenarios": "overhead, latency",
+                "--litellm": "1.79.3",
+                "--deps": "today",
+                "--with-packages": "uvloop==0.21.0 httptools",
+                "--instances": "2",
+                "--workers": "4",
+                "--model": "mock-delay-20ms",
+                "--mock-url": MOCK,
+                "--on-invalid": "fail",
+                "--seed": "7",
+            }
+        )
+        assert found.gateway == GatewaySpec(
+            Release("1.79.3"), "today", workers=4, instances=2, with_packages=("httptools", "uvloop==0.21.0")
+        )
+        assert (found.profile, found.scenarios) == ("gate", ("overhead", "latency"))
+        assert (found.model, found.direct_model) == ("mock-delay-20ms", "mock-delay-20ms")
+        assert (found.mock_url, found.on_invalid, found.seed) == (MOCK, "fail", 7)
+
+    def test_a_checkout_is_looked_at(self, tmp_path: Path) -> None:
+        (tmp_path / "pyproject.toml").write_text('[project]\nname = "litellm"\n')
+        found = settings({"--litellm": f"path:{tmp_path}"})
+        assert isinstance(found.gateway.source, Checkout)
+
+    def test_a_running_gateway_has_its_key_by_the_name_of_a_variable(self) -> None:
+        options = {"--litellm": URL, "--mock-url": MOCK, "--gateway-key-env": "MY_KEY"}
+        found = settings(options, {"MY_KEY": "sk-secret"})
+        assert found.gateway.source == RunningUrl("http://localhost:4000", "MY_KEY")
+        assert "sk-secret" not in repr(found)
+
+    @pytest.mark.parametrize(
+        ("given", "base"),
+        [
+            ("http://localhost:8090/", "http://localhost:8090"),
+            ("http://localhost:8090/v1", "http://localhost:8090/v1"),
+            ("http://localhost:8090/v1/chat/completions", "http://localhost:8090/v1"),
+        ],
+    )
+    def test_the_mocks_address_ends_before_its_chat_completions(self, given: str, base: str) -> None:
+        assert settings({"--mock-url": given}).mock_url == base
+
+
+class TestGatewayConfig:
+    @pytest.fixture
+    def config(self, tmp_path: Path) -> Path:
+        path = tmp_path / "config.yaml"
+        path.write_text(CONFIG)
+        return path
+
+    def test_its_first_model_is_asked_for_and_what_stands_behind_it_of_the_mock(self, config: Path) -> None:
+        found = settings({"--gateway-config": str(config)})
+        assert found.gateway.config_path == config
+        assert (found.model, found.direct_model) == ("fast", "gpt-4o-mini")
+
+    def test_another_model_can_be_named(self, config: Path) -> None:
+        found = settings({"--gateway-config": str(config), "--model": "big"})
+        assert (found.model, found.direct_model) == ("big", "gpt-4o")
+
+    def test_one_that_it_does_not_have_is_refused_with_those_it_has(self, config: Path) -> None:
+        text = refusal({"--gateway-config": str(config), "--model": "slow"})
+        assert text == f"{config} has no model 'slow'; its models are fast, big"
+
+    def test_what_is_wrong_in_it_is_said_before_anything_is_started(self, config: Path) -> None:
+        config.write_text(CONFIG + "litellm_settings: {callbacks: [langfuse]}\n")
+        assert refusal({"--gateway-config": str(config)}).startswith(
+            f"{config}:4: litellm_settings.callbacks: the callback 'langfuse' would call something outside of this"
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"--workers": "none"}, "--workers=none: must be a whole number from 1 to 256"),
+        ({"--workers": "0"}, "--workers=0: must be a whole number from 1 to 256"),
+        ({"--instances": "65"}, "--instances=65: must be a whole number from 1 to 64"),
+        ({"--seed": "-1"}, "--seed=-1: must be a whole number from 0 to 4294967295"),
+        ({"--deps": "old"}, "--deps=old: must be one of of-its-time, today"),
+        ({"--on-invalid": "skip"}, "--on-invalid=skip: must be one of warn, fail"),
+        ({"--with-packages": "--index"}, "'--index' is no package: write names with or without versions"),
+        ({"--litellm": "1.82.7"}, "litellm 1.82.7 is refused"),
+        ({"--litellm": "latest"}, "'latest' is not a LiteLLM release"),
+        ({"--litellm": "path:/no/such"}, "path:/no/such: there is no folder /no/such"),
+        ({"--litellm": URL}, (f"--litellm={URL}: perfgate cannot know which endpoint this gateway calls, and that is "
+         "what it is compared with: name it with --mock-url")),
+        ({"--litellm": URL, "--mock-url": MOCK, "--workers": "2", "--deps": "today"}, ("gateway at "
+         "http://localhost:4000 runs already and is not started by perfgate: --workers, --deps cannot apply to it")),
+        ({"--mock-url": "localhost:8090"}, "--mock-url: url='localhost:8090' must begin with http:// or https://"),
+        ({"--mock-url": "http://a:b@h"}, "--mock-url: the address must hold no user or password"),
+        ({"--gateway-key-env": "KEY"}, "--gateway-key-env=KEY is for a gateway that runs already (--litellm url:…)"),
+        ({"--litellm": URL, "--mock-url": MOCK, "--gateway-key-env": "KEY"},
+         "--gateway-key-env=KEY: there is no such environment variable"),
+        ({"--gateway-config": "/no/such.yaml"}, "--gateway-config /no/such.yaml cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named(options: dict[str, str], text: str) -> None:
+    assert refusal(options).startswith(text)
+
+
+def test_a_variable_is_named_when_the_mistake_is_in_it() -> None:
+    assert refusal({}, {"PERFGATE_WORKERS": "many"}).startswith("PERFGATE_WORKERS=many: must be a whole number")
+
+
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown() -> None:
+    options = {"--litellm": URL, "--mock-url": MOCK, "--gateway-key-env": "KEY"}
+    text = refusal(options, {"KEY": "sk-secret\n"})
+    assert text.startswith("--gateway-key-env=KEY: api_key must be printable ASCII")
+    assert "sk-secret" not in text
