@@ -106,7 +106,10 @@ def judge(
             measurement.scenario, limit.metric, verdict, reason, limit, estimate, health, errors, sent, detail
         )
 
-    error_ratio = measurement.error_ratio(arm)
+    try:
+        error_ratio = measurement.error_ratio(arm)
+    except NotMeasured as error:
+        return said(Verdict.INVALID, Reason.NOT_MEASURED, detail=str(error))
     error_ratio_max = DEFAULT_ERROR_RATIO_MAX
     if error_limit is not None and error_limit.maximum is not None:
         error_ratio_max = error_limit.maximum

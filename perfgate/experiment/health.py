@@ -94,12 +94,15 @@ def _check_generator(measurement: Measurement, limits: Apparatus, found: _Findin
         found.said.append(f"closed loop of {measurement.schedule.users} users")
     else:
         found.said.append(f"sent {sent_ratio * 100:.4g} % of the offered load")
-    if sent_ratio < limits.sent_ratio_min:
+    is_closed = isinstance(measurement.schedule, ClosedLoop)
+    if sent_ratio < limits.sent_ratio_min and not is_closed:
         found.counts_are_fit = False
         found.complain(
             f"the generator sent {sent_ratio:.1%} of the offered load, at least {limits.sent_ratio_min:.1%} is needed",
             _CORE_IS_TAKEN,
         )
+    if is_closed and not any(load.sent for load in loads):
+        return  # every user still waits for a reply from before the window: the gateway's doing, judged as errors
     try:
         lag_p99_ms = Histogram.merged([load.dispatch_lag for load in loads]).percentile_ms(99)
         found.said.append(f"dispatch lag p99 {lag_p99_ms:.2g} ms (limit {limits.dispatch_lag_p99_ms:g} ms)")

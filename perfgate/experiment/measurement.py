@@ -304,7 +304,10 @@ class Measurement:
 
     def _proportion(self, metric: str, hits: int, trials: int) -> Estimate:
         if trials == 0:
-            raise NotMeasured(f"{self.scenario}: no request was sent")
+            raise NotMeasured(
+                f"{self.scenario}: no request was sent within a window; in a closed loop every user then still waits "
+                "for a reply from before it"
+            )
         interval = proportion_interval(hits, trials, self.confidence)
         return Estimate(
             metric,

@@ -33,7 +33,10 @@ MEANINGS: Final = {
 
 
 def table(judgements: Sequence[JudgementRecord], width: int, *, colour: bool) -> str:
-    """Every verdict as a row: scenario, metric, observed, interval, limit, verdict."""
+    """Every verdict as a row: scenario, metric, observed, interval, limit, verdict.
+
+    A limit that is not the file's own `max` or `min` has a star; what it is made of stands below the table.
+    """
     rows = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("scenario", "metric"):
         rows.add_column(column)
@@ -52,12 +55,13 @@ def table(judgements: Sequence[JudgementRecord], width: int, *, colour: bool) ->
             METRICS[judgement.metric].title,
             observed,
             interval,
-            limit_words(_limit(judgement.metric, judgement.limit), unit),
+            limit_words(_limit(judgement.metric, judgement.limit), unit) + (" *" if judgement.limit.basis else ""),
             f"[{STYLES[Verdict(judgement.verdict)]}]{judgement.verdict}[/]",
         )
     text = io.StringIO()
     Console(file=text, width=max(width, 100), force_terminal=colour, highlight=False).print(rows)
-    return text.getvalue().rstrip()
+    basis = dict.fromkeys(judgement.limit.basis for judgement in judgements if judgement.limit.basis)
+    return "\n".join([text.getvalue().rstrip(), *(f"* {words}" for words in basis)])
 
 
 def cross_checks(measurements: Sequence[MeasurementRecord]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from perfgate.experiment import health
 from perfgate.experiment.measurement import Measurement
 from perfgate.host_limits import HostStanding
+from perfgate.load.schedule import ClosedLoop
 from perfgate.thresholds import Apparatus, Limit
 from perfgate.verdict import (
     Judgement,
@@ -19,7 +20,7 @@ from perfgate.verdict import (
     not_measured,
     smallest_failing,
 )
-from tests.harness.synthetic import measurement
+from tests.harness.synthetic import load_result, measurement, window
 
 APPARATUS = Apparatus(
     dispatch_lag_p99_ms=2.0, sent_ratio_min=0.98, generator_cpu_ratio_max=0.8, direct_p95_above_mock_delay_ms=5.0
@@ -168,6 +169,14 @@ def test_errors_are_judged_on_every_host() -> None:
     too_slow = dataclasses.replace(ELSEWHERE, speed_index=3.0)
     result = judge(measured, limit("error_ratio", max=0.001), health.check(measured, APPARATUS), None, too_slow)
     assert result.verdict is Verdict.FAIL
+
+
+def test_a_window_without_a_request_is_invalid_and_never_a_pass() -> None:
+    windows = (window("direct", load_result(1.0)), window("gateway", load_result(1.0, requests=0)))
+    measured = dataclasses.replace(measurement(), schedule=ClosedLoop(50, warm_up_s=1, window_s=4), windows=windows)
+    result = judged(measured, limit("error_ratio", max=0.001))
+    assert (result.verdict, result.reason) == (Verdict.INVALID, Reason.NOT_MEASURED)
+    assert "every user then still waits" in result.detail
 
 
 def test_what_was_never_sent_is_invalid_and_says_why() -> None:

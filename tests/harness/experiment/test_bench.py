@@ -206,7 +206,7 @@ class Scripted(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
 
@@ -316,41 +316,45 @@ model_list:
   - model_name: limited
     litellm_params: {model: openai/429}
 router_settings: {num_retries: 3}
-litellm_settings: {num_retries: 2, callbacks: [prometheus]}
+litellm_settings: {num_retries: 2, callbacks: [my_callbacks.handler]}
 """
+
+
+@pytest.fixture(scope="module")
+def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program = (
+        "import sys, uvicorn\n"
+        "from tests.harness.stack.example_endpoint import app\n"
+        "uvicorn.run(app, host='127.0.0.1', port=int(sys.argv[1]), log_level='warning')"
+    )
+    root = str(Path(__file__).parents[3])
+    with Supervisor(tmp_path_factory.mktemp("endpoint")) as supervisor:
+        service = cast(Service, Toy(program, name="example", env={"PYTHONPATH": root}, check=EXAMPLE_IS_UP))
+        yield ProcessBackend(supervisor).start(service).address.url
+
+
+@pytest.fixture(scope="module")
+def example_bench(endpoint_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessBench]:
+    cache = EnvironmentCache.of_user(os.environ)
+    parent_dir = tmp_path_factory.mktemp("bench")
+    with ProcessBench(cache, parent_dir=parent_dir, say=print, mock_url=endpoint_url, model="any") as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def gateways(example_bench: ProcessBench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RunningGateway]]:
+    config = tmp_path_factory.mktemp("config") / "config.yaml"
+    config.write_text(CONFIG)
+    (config.parent / "my_callbacks.py").write_text(MY_CALLBACKS)
+    plain = GatewaySpec(Release(DEFAULT_RELEASE))
+    configured = GatewaySpec(Release(DEFAULT_RELEASE), workers=2, config_path=config)
+    with ExitStack() as until_closed:
+        yield list(example_bench.start_gateways([plain, configured], until_closed))
 
 
 @pytest.mark.xdist_group("real_gateway")
 class TestRealGateway:
     """LiteLLM itself, in front of an endpoint that is not ours, with a configuration of the user's and two workers."""
-
-    @pytest.fixture(scope="class")
-    def endpoint_url(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-        program = (
-            "import sys, uvicorn\n"
-            "from tests.harness.stack.example_endpoint import app\n"
-            "uvicorn.run(app, host='127.0.0.1', port=int(sys.argv[1]), log_level='warning')"
-        )
-        root = str(Path(__file__).parents[3])
-        with Supervisor(tmp_path_factory.mktemp("endpoint")) as supervisor:
-            service = cast(Service, Toy(program, name="example", env={"PYTHONPATH": root}, check=EXAMPLE_IS_UP))
-            yield ProcessBackend(supervisor).start(service).address.url
-
-    @pytest.fixture(scope="class")
-    def bench(self, endpoint_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessBench]:
-        cache = EnvironmentCache.of_user(os.environ)
-        parent_dir = tmp_path_factory.mktemp("bench")
-        with ProcessBench(cache, parent_dir=parent_dir, say=print, mock_url=endpoint_url, model="any") as bench:
-            yield bench
-
-    @pytest.fixture(scope="class")
-    def gateways(self, bench: ProcessBench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RunningGateway]]:
-        config = tmp_path_factory.mktemp("config") / "config.yaml"
-        config.write_text(CONFIG)
-        plain = GatewaySpec(Release(DEFAULT_RELEASE))
-        configured = GatewaySpec(Release(DEFAULT_RELEASE), workers=2, config_path=config)
-        with ExitStack() as until_closed:
-            yield list(bench.start_gateways([plain, configured], until_closed))
 
     def chat(self, gateway: RunningGateway, model: str) -> httpx.Response:
         body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
@@ -365,26 +369,27 @@ class TestRealGateway:
         assert self.chat(plain, "429").status_code == 429
 
     def test_it_can_be_measured_as_one_that_runs_already(
-        self, bench: ProcessBench, gateways: list[RunningGateway], monkeypatch: pytest.MonkeyPatch
+        self, example_bench: ProcessBench, gateways: list[RunningGateway], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         plain, _ = gateways
         monkeypatch.setenv("PERFGATE_TEST_KEY", str(plain.api_key))
         url = plain.chat_urls[0].removesuffix("/v1/chat/completions")
         with ExitStack() as until_closed:
-            (same,) = bench.start_gateways([GatewaySpec(RunningUrl(url, "PERFGATE_TEST_KEY"))], until_closed)
+            (same,) = example_bench.start_gateways([GatewaySpec(RunningUrl(url, "PERFGATE_TEST_KEY"))], until_closed)
         assert same.chat_urls == plain.chat_urls
         monkeypatch.setenv("PERFGATE_TEST_KEY", "sk-wrong")
         with ExitStack() as until_closed, pytest.raises(StackFailed, match="last answer  status 40"):
-            bench.start_gateways([GatewaySpec(RunningUrl(url, "PERFGATE_TEST_KEY"))], until_closed)
+            example_bench.start_gateways([GatewaySpec(RunningUrl(url, "PERFGATE_TEST_KEY"))], until_closed)
 
     def test_the_users_models_and_callbacks_work_and_no_others(self, gateways: list[RunningGateway]) -> None:
         _, configured = gateways
         assert self.chat(configured, "fast").status_code == 200
+        assert (configured.instances[0].folder / "was-called").exists()
         assert self.chat(configured, "limited").status_code == 429
         assert self.chat(configured, "anything").status_code == 400
 
     def test_its_workers_get_equal_shares_of_the_connections(
-        self, bench: ProcessBench, gateways: list[RunningGateway]
+        self, example_bench: ProcessBench, gateways: list[RunningGateway]
     ) -> None:
         _, configured = gateways
         port = configured.instances[0].address.port
@@ -394,10 +399,10 @@ class TestRealGateway:
 
         def look(name: str) -> None:
             if name == "window_opened":
-                ours = psutil.Process(bench.generator.pid).net_connections("tcp")
+                ours = psutil.Process(example_bench.generator.pid).net_connections("tcp")
                 seen.append(acceptors(port, {c.laddr.port for c in ours if c.laddr}))
 
-        result = bench.generator.run(job, on_event=look)
+        result = example_bench.generator.run(job, on_event=look)
         assert result.succeeded == 20
         accepted = list(seen[0].values())
         shares = [accepted.count(process.pid) for process in configured.workers[0].processes]

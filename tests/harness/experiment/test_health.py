@@ -53,6 +53,15 @@ def test_in_a_closed_loop_requests_queue_at_the_mock_by_design() -> None:
     assert "closed loop of 50 users" in found.words
 
 
+def test_users_who_all_wait_for_a_hanging_gateway_are_not_the_generators_fault() -> None:
+    none_sent = load_result(1.0, requests=0)
+    windows = (window("direct", load_result(1.0)), window("gateway", none_sent))
+    closed = ClosedLoop(50, warm_up_s=1, window_s=4)
+    assert health.check(dataclasses.replace(measurement(), schedule=closed, windows=windows), LIMITS).is_fit
+    nobody = dataclasses.replace(measurement(), schedule=closed, arms=(GATEWAY,), windows=windows[1:])
+    assert health.check(nobody, LIMITS).is_fit
+
+
 def test_of_streams_the_first_token_shows_what_the_apparatus_adds() -> None:
     assert health.check(streams(first_token_ms=2), LIMITS).is_fit
     assert not health.check(streams(first_token_ms=9), LIMITS).is_fit

@@ -33,6 +33,14 @@ def test_a_row_shows_scenario_metric_observed_interval_limit_and_verdict() -> No
     assert cells(second)[-2:] == ["at most 25 ms", "FAIL"]
 
 
+def test_a_limit_that_is_not_the_files_own_is_starred_and_explained_once() -> None:
+    judged = [a_judgement("overhead", f"overhead_p{p}_ms", basis="25 scaled ×1.30, this host") for p in (50, 95)]
+    first, second, note = table(judged, 100, colour=False).splitlines()[1:]
+    assert [cells(line)[4] for line in (first, second)] == ["at most 25 ms *"] * 2
+    assert note == "* 25 scaled ×1.30, this host"
+    assert "*" not in table([a_judgement("overhead", "overhead_p50_ms")], 100, colour=False)
+
+
 def test_a_figure_that_was_not_read_says_so() -> None:
     invalid = a_judgement("overhead", "overhead_p95_ms", synthetic.measurement(lag_ms=9))
     row = table([invalid], 120, colour=False).splitlines()[1]
