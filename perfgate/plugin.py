@@ -36,6 +36,7 @@ from perfgate.report import junit, terminal
 from perfgate.run import Asked, Run, options_given, run_name
 from perfgate.settings import OPTIONS, settings_of
 from perfgate.stack.environments import EnvironmentCache
+from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.verdict import Judgement, Verdict, explain
 from perfgate.xdist_groups import GroupScheduling, groups_of
 
@@ -477,6 +478,9 @@ def stack(_perfgate_turns: Turns) -> Iterator[Stack]:
     with ExitStack() as until_closed:
         with turns.beside_others("starting the mock endpoint and the generator"):
             until_closed.enter_context(bench)
+        if settings.gateway.config_path is not None:
+            for sentence in read_gateway_config(settings.gateway.config_path).notes:
+                run.note(sentence)
         if run.thresholds.hosts:
             with turns.alone_for("measuring the host's speed", scenario=None):
                 run.keep_host_speed(measured_speed(bench.cores.gateway))

@@ -13,8 +13,8 @@ from typing import Final, Literal, cast
 from perfgate.errors import BadInput
 from perfgate.experiment.arms import PLAIN_MODEL, GatewaySpec
 from perfgate.load.job import check_api_key
-from perfgate.stack.gateway_config import GatewayConfig, read_gateway_config
-from perfgate.stack.installing import checked_packages
+from perfgate.stack.gateway_config import read_gateway_config
+from perfgate.stack.installing import checked_packages, package_name
 from perfgate.stack.releases import DEFAULT_RELEASE, DepsMode
 from perfgate.stack.sources import RunningUrl, Source, checked_base_url, source_of
 
@@ -148,7 +148,7 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
             f"--litellm={gateway.source.option_text}: perfgate cannot know which endpoint this gateway calls, and that "
             "is what it is compared with: name it with --mock-url"
         )
-    model, direct_model = _models(text_or_none("--model"), gateway.config_path)
+    model, direct_model = _models(text_or_none("--model"), gateway)
     on_invalid = one_of("--on-invalid", ("", "warn", "fail"))
     return Settings(
         profile=texts["--profile"][0],
@@ -182,11 +182,17 @@ def _with_key(source: Source, key_env: str | None, environment: Mapping[str, str
     return replace(source, key_env=key_env)
 
 
-def _models(asked: str | None, config_path: Path | None) -> tuple[str, str]:
-    """What the gateway is asked for, and what it then asks the mock for."""
-    if config_path is None:
+def _models(asked: str | None, gateway: GatewaySpec) -> tuple[str, str]:
+    """What the gateway is asked for, and what it then asks the mock for; its configuration is checked on the way."""
+    if gateway.config_path is None:
         return asked or PLAIN_MODEL, asked or PLAIN_MODEL
-    config: GatewayConfig = read_gateway_config(config_path)
+    config = read_gateway_config(gateway.config_path)
+    missing = config.packages - {package_name(package) for package in gateway.with_packages}
+    if missing:
+        raise BadInput(
+            f"{gateway.config_path} has callbacks that need {', '.join(sorted(missing))}, which is not installed with "
+            f"LiteLLM: add --with-packages '{' '.join(sorted({*gateway.with_packages, *missing}))}'"
+        )
     model = asked or config.default_model
     return model, config.upstream_of(model)
 

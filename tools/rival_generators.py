@@ -87,7 +87,7 @@ async def open_loop(send: Send, payload: Payload, rate_rps: float, seconds: floa
     import asyncio
     import gc
 
-    from perfgate.load.alarm import Alarm
+    from mock_openai.alarm import Alarm
 
     gc.collect()
     gc.freeze()

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from perfgate.load.alarm import Alarm, until
+from mock_openai.alarm import Alarm, until
 from perfgate.load.endpoint import Endpoint
 from perfgate.load.http_client import HttpClient, Peer, find_peer, request_head
 from perfgate.load.job import LoadJob, Target

@@ -18,6 +18,8 @@ MAX_REQUESTS: Final = 5_000_000
 #: The longest one load may last, in seconds, warm-up and tail included.
 MAX_DURATION_S: Final = 3_600.0
 DEFAULT_TAIL_S: Final = 10.0
+#: Over how much of the warm-up users without think time begin.
+FIRST_SENDS_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +126,11 @@ class ClosedLoop:
     def first_starts_ns(self) -> list[int]:
         """When each user first sends, in ns from the start of the load, ascending.
 
-        Spread over one think time, so that the users do not march in step.
+        Spread over one think time, or without one over the warm-up's first second, so that the users do not march in
+        step: against a server that always takes equally long they would for the whole load.
         """
-        return [round(self.think_time_s * 1e9 * user / self.users) for user in range(self.users)]
+        spread_s = self.think_time_s or min(self.warm_up_s, FIRST_SENDS_S)
+        return [round(spread_s * 1e9 * user / self.users) for user in range(self.users)]
 
     @property
     def window_opens_ns(self) -> int:

@@ -27,8 +27,8 @@ ROUTER_SETTINGS: Final[Mapping[str, Any]] = {"num_retries": 0, "disable_cooldown
 #: Asked of a model whose name is a pattern, in the place of the asterisk.
 ANY_MODEL: Final = "perfgate-plain"
 
-#: Callbacks of LiteLLM's own that stay inside its process.
-CALLBACKS_ALLOWED: Final = frozenset({"prometheus"})
+#: Callbacks of LiteLLM's own that stay inside its process, and the package that each needs beside LiteLLM's.
+CALLBACKS_ALLOWED: Final[Mapping[str, str]] = {"prometheus": "prometheus-client"}
 _CALLBACK_KEYS: Final = frozenset(
     {"callbacks", "success_callback", "failure_callback", "service_callback", "input_callback", "audit_log_callbacks"}
     | {"post_call_rules", "pre_call_rules"}
@@ -106,6 +106,7 @@ class GatewayConfig:
         deployments: every entry of `model_list`, in the file's order; at least one answers chat completions.
         notes: what was changed that could matter, one sentence each.
         files: code of the user's callbacks, by file name.
+        packages: what has to be installed beside LiteLLM for them.
         data: the configuration, checked, everything but the endpoint's address in it.
     """
 
@@ -113,6 +114,7 @@ class GatewayConfig:
     deployments: tuple[Deployment, ...]
     notes: tuple[str, ...]
     files: Mapping[str, str]
+    packages: frozenset[str]
     data: Mapping[str, Any]
 
     @property
@@ -194,6 +196,7 @@ class _Reader:
         self._document = document
         self._notes: list[str] = []
         self._files: dict[str, str] = {}
+        self._packages: set[str] = set()
 
     def read(self, path: Path) -> GatewayConfig | None:
         if not isinstance(self._document.data, dict):
@@ -216,7 +219,7 @@ class _Reader:
                 self._check_value(value_path, value)
         if not self.problems and not any(deployment.is_chat for deployment in deployments):
             self._complain(("model_list",), "no model answers chat completions, and those are what is measured")
-        return GatewayConfig(path, tuple(deployments), tuple(self._notes), self._files, data)
+        return GatewayConfig(path, tuple(deployments), tuple(self._notes), self._files, frozenset(self._packages), data)
 
     def _check_keys(self) -> None:
         """Refuse what is not supported, wherever it stands; see to callbacks."""
@@ -237,7 +240,9 @@ class _Reader:
             match = _MODULE_OBJECT.fullmatch(name) if isinstance(name, str) else None
             if match is not None:
                 self._copy_module(path, match["module"], str(name))
-            elif name not in CALLBACKS_ALLOWED:
+            elif name in CALLBACKS_ALLOWED:
+                self._packages.add(CALLBACKS_ALLOWED[name])
+            else:
                 self._complain(
                     path,
                     f"the callback {name!r} would call something outside of this machine: take it out for this "

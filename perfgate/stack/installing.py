@@ -17,6 +17,7 @@ from typing import Final
 
 from perfgate.errors import BadInput, PerfgateError, StackFailed
 from perfgate.stack.child_program import run_to_end
+from perfgate.stack.packages import normalized
 from perfgate.stack.releases import DEFAULT_RELEASE
 
 #: All that uv sees of the caller's environment: where programs, home and temporary files are, and whatever says how to
@@ -43,7 +44,7 @@ _ADDRESS: Final = re.compile(r"[a-z+]+://[^\s`'\")>]+", re.IGNORECASE)
 _NOT_BUILT: Final = re.compile(r"Failed to build|build backend|Failed to parse metadata", re.IGNORECASE)
 _VERSIONS: Final = r"(===?|~=|!=|<=?|>=?)[a-z0-9.*+!-]+"
 _WITH_PACKAGE: Final = re.compile(
-    rf"[a-z0-9]([a-z0-9._-]*[a-z0-9])?(\[[a-z0-9,._-]+\])?({_VERSIONS}(,{_VERSIONS})*)?", re.IGNORECASE
+    rf"(?P<name>[a-z0-9]([a-z0-9._-]*[a-z0-9])?)(\[[a-z0-9,._-]+\])?({_VERSIONS}(,{_VERSIONS})*)?", re.IGNORECASE
 )
 
 
@@ -202,6 +203,17 @@ def checked_packages(text: str) -> tuple[str, ...]:
                 "'httptools uvloop==0.21.0'"
             )
     return tuple(sorted(set(packages)))
+
+
+def package_name(package: str) -> str:
+    """The name of a package that `checked_packages` returned, as the package index spells it.
+
+    >>> package_name("Prometheus_Client>=0.20")
+    'prometheus-client'
+    """
+    match = _WITH_PACKAGE.fullmatch(package)
+    assert match is not None, package
+    return normalized(match["name"])
 
 
 def _unresolved(error: UvFailed, what: str, exclude_newer: datetime | None) -> BadInput:

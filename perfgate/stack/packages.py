@@ -29,7 +29,7 @@ class Packages:
     def installed_in(cls, site_packages: Path) -> Self:
         """What a `site-packages` folder holds."""
         found = distributions(path=[str(site_packages)])
-        return cls(tuple(sorted({f"{_normalized(package.name)}=={package.version}" for package in found})))
+        return cls(tuple(sorted({f"{normalized(package.name)}=={package.version}" for package in found})))
 
     @property
     def sha256(self) -> str:
@@ -76,5 +76,6 @@ class PackageDifference:
         return f"{self.name} is {self.first} in {first}, {self.second} in {second}"
 
 
-def _normalized(name: str) -> str:
+def normalized(name: str) -> str:
+    """A package's name in its one spelling."""
     return re.sub(r"[-_.]+", "-", name).lower()

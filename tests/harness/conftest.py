@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
 from perfgate.lease import VARIABLE, Lease
 from perfgate.plugin import ProgressLine
 from perfgate.record import Record, read
 from perfgate.settings import OPTIONS
+
+# A time limit for each example would let a busy machine decide.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]

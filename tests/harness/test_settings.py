@@ -124,6 +124,16 @@ class TestGatewayConfig:
         text = refusal({"--gateway-config": str(config), "--model": "slow"})
         assert text == f"{config} has no model 'slow'; its models are fast, big"
 
+    def test_a_package_that_its_callbacks_need_has_to_be_asked_for(self, config: Path) -> None:
+        config.write_text(CONFIG + "litellm_settings: {callbacks: [prometheus]}\n")
+        options = {"--gateway-config": str(config), "--with-packages": "httptools"}
+        assert refusal(options) == (
+            f"{config} has callbacks that need prometheus-client, which is not installed with LiteLLM: add "
+            "--with-packages 'httptools prometheus-client'"
+        )
+        found = settings({**options, "--with-packages": "Prometheus_Client>=0.20"})
+        assert found.gateway.with_packages == ("Prometheus_Client>=0.20",)
+
     def test_what_is_wrong_in_it_is_said_before_anything_is_started(self, config: Path) -> None:
         config.write_text(CONFIG + "litellm_settings: {callbacks: [langfuse]}\n")
         assert refusal({"--gateway-config": str(config)}).startswith(

@@ -306,9 +306,15 @@ class TestProof:
         assert str(caught.value).endswith("last answer  no answer within 0.05 s")
 
 
-EXAMPLE_IS_UP: Final = HttpCheck(
-    "its answer to a chat completion", "/chat/completions", "POST", json={}, contains=(ANY_REPLY,)
-)
+EXAMPLE_IS_UP: Final = HttpCheck("its answer", "/chat/completions", "POST", json={}, contains=(ANY_REPLY,))
+#: Leaves a file in the folder that LiteLLM runs in.
+MY_CALLBACKS: Final = """\
+from litellm.integrations.custom_logger import CustomLogger
+class Handler(CustomLogger):
+    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
+        open("was-called", "w").close()
+handler = Handler()
+"""
 CONFIG: Final = """\
 model_list:
   - model_name: fast

@@ -65,7 +65,13 @@ def test_a_schedule_that_cannot_be_run_says_why(fields: dict[str, Any], reason: 
     assert str(refused.value) == reason
 
 
-@given(st.integers(1, 1_000), st.floats(0, 10))
+@pytest.mark.parametrize(("warm_up_s", "spread_ms"), [(0, 0), (0.4, 400), (5, 1000)])
+def test_without_think_time_users_begin_over_the_first_second_of_the_warm_up(warm_up_s: float, spread_ms: int) -> None:
+    starts_ns = ClosedLoop(4, warm_up_s, 10).first_starts_ns()
+    assert starts_ns == [spread_ms * 250_000 * user for user in range(4)]
+
+
+@given(st.integers(1, 1_000), st.floats(0.001, 10))
 def test_users_first_send_at_even_intervals_within_one_think_time(users: int, think_time_s: float) -> None:
     starts_ns = np.array(ClosedLoop(users, 1, 10, think_time_s=think_time_s).first_starts_ns())
     assert len(starts_ns) == users

@@ -8,13 +8,8 @@ from pathlib import Path
 from typing import IO, Final
 
 import pytest
-from hypothesis import settings
 
 BURNER: Final = Path(__file__).with_name("burner.py")
-
-# A time limit for each example would let a busy machine decide.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -89,7 +89,6 @@ def test_a_name_states_its_behaviour(name: str, expected: Behaviour) -> None:
     assert behaviour_of_name(name) == expected
 
 
-@settings(deadline=None)  # timing never decides
 @given(behaviours, st.randoms())
 def test_every_behaviour_that_answers_has_a_name_and_the_order_of_parts_does_not_matter(
     behaviour: Behaviour, random: Any
@@ -167,7 +166,6 @@ def test_a_value_that_is_not_a_number_is_refused() -> None:
         ErrorRate(status=429, rate=float("nan"))
 
 
-@settings(deadline=None)  # timing never decides
 @given(st.integers(0, 1_000_000), st.integers(1, 300))
 def test_of_the_first_n_requests_exactly_the_rounded_share_are_errors(millionths: int, first: int) -> None:
     error = ErrorRate(status=500, rate=millionths / 1_000_000)
@@ -181,7 +179,6 @@ def test_errors_are_spread_evenly() -> None:
     assert {later - earlier for earlier, later in itertools.pairwise(hits)} == {10}
 
 
-@settings(deadline=None)  # timing never decides
 @given(stalls, st.floats(0, 10_000))
 def test_a_reply_that_is_due_in_a_stall_leaves_at_its_end(stall: Stall, due_s: float) -> None:
     literally = due_s

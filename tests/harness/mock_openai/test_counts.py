@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_openai.counts import MAX_MODELS, OTHER_MODELS, Counts, Recording, request_id
@@ -42,7 +42,6 @@ def test_a_request_without_messages_has_no_id(request_: dict[str, Any]) -> None:
     assert request_id(request_) is None
 
 
-@settings(deadline=None)  # timing never decides
 @given(st.uuids())
 def test_every_uuid_is_an_id_in_both_forms(uuid: Any) -> None:
     assert request_id(asking(f"{uuid}: go")) == str(uuid)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_openai.behaviour import MAX_REPLY_BYTES
@@ -15,7 +15,6 @@ def header(reply: Reply, name: bytes) -> bytes | None:
 
 
 @pytest.mark.slow
-@settings(deadline=None)  # timing never decides
 @given(st.integers(0, 5_000), st.text(min_size=1), st.integers(1, 20_000))
 def test_a_completion_has_the_asked_for_model_and_exactly_the_asked_for_content_length(
     reply_bytes: int, model: str, prompt_bytes: int

@@ -167,8 +167,10 @@ class TestModels:
 
 class TestCallbacks:
     def test_prometheus_stays(self, tmp_path: Path) -> None:
-        data = pointed(tmp_path, MODELS + "litellm_settings: {callbacks: [prometheus]}")
-        assert data["litellm_settings"]["callbacks"] == ["prometheus"]
+        config = config_of(tmp_path, MODELS + "litellm_settings: {callbacks: [prometheus]}")
+        assert config.pointed_at(API_BASE)["litellm_settings"]["callbacks"] == ["prometheus"]
+        assert config.packages == {"prometheus-client"}
+        assert config_of(tmp_path, MODELS).packages == frozenset()
 
     def test_an_object_of_a_file_beside_it_stays_with_its_file(self, tmp_path: Path) -> None:
         (tmp_path / "my_callbacks.py").write_text("handler = 1\n")

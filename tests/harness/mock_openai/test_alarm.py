@@ -5,7 +5,7 @@ import time
 
 import uvloop
 
-from perfgate.load.alarm import Alarm, until
+from mock_openai.alarm import Alarm, until
 from tests.harness.load.conftest import WATCHDOG_S
 
 MS_NS = 1_000_000
