@@ -5,6 +5,7 @@ Besides, what whole pytest runs need that judge made-up figures (synthetic.py), 
 """
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,11 @@ from perfgate.settings import OPTIONS
 # A time limit for each example would let a busy machine decide.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# A shell that starts this in the background has Ctrl-C ignored, and so would every process that a test means to end by
+# it. With a handler of our own they start with the system's.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
