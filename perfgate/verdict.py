@@ -12,7 +12,7 @@ from statistics import NormalDist
 from typing import Final
 
 from perfgate.experiment.health import Health
-from perfgate.experiment.measurement import Estimate, Measurement, NotMeasured
+from perfgate.experiment.measurement import Estimate, Measurement, NotMeasured, Unmeasurable
 from perfgate.experiment.metrics import METRICS
 from perfgate.host_limits import AS_THEY_STAND, HostStanding, NotForThisHost, limit_here
 from perfgate.load.result import ErrorCount
@@ -45,6 +45,7 @@ class Reason(Enum):
     UNDECIDED = "undecided: the limit lies within the interval after the most rounds that time allows"
     TOO_FEW_REQUESTS = "too few requests for this percentile"
     NOT_MEASURED = "not measured"
+    UNMEASURABLE = "cannot be measured here"
     NOT_FOR_THIS_HOST = "limits not for this host"
 
 
@@ -126,6 +127,8 @@ def judge(
         return unfit
     try:
         estimate = metric.estimate(measurement)
+    except Unmeasurable as error:
+        return said(Verdict.INVALID, Reason.UNMEASURABLE, detail=str(error))
     except (NotMeasured, NoRequests, TooFewRounds, EmptyRound) as error:
         return said(Verdict.INVALID, Reason.NOT_MEASURED, detail=str(error))
     try:

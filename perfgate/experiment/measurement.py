@@ -32,6 +32,10 @@ class NotMeasured(ValueError):
     """A figure was asked of a measurement that lacks what it is made of; the message says what is missing."""
 
 
+class Unmeasurable(NotMeasured):
+    """A figure that no further round would bring: of a gateway that somebody else started, for example."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayUse:
     """What the gateway's process tree used for one window.
@@ -244,7 +248,9 @@ class Measurement:
 
     def _use(self, window: Window) -> GatewayUse:
         if window.gateway is None:
-            raise NotMeasured(f"{self.scenario}: CPU and memory of arm {window.arm!r} were not measured")
+            raise Unmeasurable(
+                f"{self.scenario}: CPU and memory of arm {window.arm!r} are not measured: its processes are not ours"
+            )
         return window.gateway
 
     def _weights(self) -> npt.NDArray[np.int64]:

@@ -179,6 +179,14 @@ def test_a_window_without_a_request_is_invalid_and_never_a_pass() -> None:
     assert "every user then still waits" in result.detail
 
 
+def test_what_cannot_be_measured_is_invalid_and_no_reason_for_more_rounds() -> None:
+    windows = (window("direct", load_result(1.0)), window("gateway", load_result(9.0)))
+    result = judged(dataclasses.replace(measurement(), windows=windows), limit("cpu_per_request_ms", max=30))
+    assert (result.verdict, result.reason) == (Verdict.INVALID, Reason.UNMEASURABLE)
+    assert not result.is_open
+    assert headline(result) == "INVALID  overhead: CPU per request: cannot be measured here"
+
+
 def test_what_was_never_sent_is_invalid_and_says_why() -> None:
     result = not_measured("single_request", limit("overhead_p50_ms", max=10), "run without -n")
     text = "\n".join(explain(result, AROUND))

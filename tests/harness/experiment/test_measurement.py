@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from perfgate.experiment.measurement import Measurement, NotMeasured
+from perfgate.experiment.measurement import Measurement, NotMeasured, Unmeasurable
 from perfgate.experiment.metrics import METRICS
 from tests.harness.synthetic import load_result, measurement, window
 
@@ -51,7 +51,9 @@ def test_cpu_of_a_gateway_that_was_not_measured_is_an_error_and_not_zero() -> No
     unmeasured = dataclasses.replace(
         measurement(), windows=(window("direct", load_result(1.0)), window("gateway", load_result(9.0)))
     )
-    with pytest.raises(NotMeasured, match="CPU and memory of arm 'gateway' were not measured"):
+    with pytest.raises(
+        Unmeasurable, match="CPU and memory of arm 'gateway' are not measured: its processes are not ours"
+    ):
         unmeasured.cpu_ms_per_request()
 
 
