@@ -118,7 +118,7 @@ def test_cpu_that_was_not_measured_is_invalid_not_zero() -> None:
     measured = measurement()
     windows = tuple(dataclasses.replace(window, gateway=None) for window in measured.windows)
     result = judged(dataclasses.replace(measured, windows=windows), limit("cpu_per_request_ms", max=25))
-    assert result.reason is Reason.NOT_MEASURED
+    assert result.reason is Reason.UNMEASURABLE
 
 
 @pytest.mark.parametrize(("metric", "value"), [("cpu_per_request_ms", 8.0), ("rss_growth_mib_per_1000_requests", 5.0)])
