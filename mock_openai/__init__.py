@@ -4,7 +4,10 @@
 the suite that uses it.
 
     __main__.py    options, the socket, the server process
-    app.py         requests in, replies out: routing and waiting
+    app.py         requests in, replies out: routing
+    client.py      who waits for a reply, as long as it is there
+    instants.py    waits of many requests, each to an instant of its own
+    alarm.py       one wait, to a fraction of a millisecond
     admin.py       the JSON of admin calls, checked
     in_force.py    which behaviour applies to a model now, and what it says about one request
     behaviour.py   behaviours as values, and the grammar of model names

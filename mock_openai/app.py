@@ -4,26 +4,23 @@ Comes in: ASGI's scope, receive and send. Goes out: one reply a request, whole o
 Plain ASGI without a framework: the mock has to be cheaper than everything it is used to measure.
 """
 
-import asyncio
-import math
 import os
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any, Final
 
 from pydantic_core import from_json
 
 from mock_openai.admin import BadAdminCall, SetBehaviour, SetRecording, parsed
 from mock_openai.behaviour import Behaviour, UnknownBehaviour
+from mock_openai.client import Client, Message, Receive, Send
 from mock_openai.counts import UNKNOWN_PATH, Counts, Recording
 from mock_openai.in_force import BehavioursInForce, Ruling
 from mock_openai.instants import Instants
 from mock_openai.reply import ChatReplies, Reply, error_reply, json_reply, models_reply
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Control = Callable[[bytes], Reply]
 
 CHAT_PATHS: Final = frozenset({"/v1/chat/completions", "/chat/completions"})
@@ -47,7 +44,6 @@ class MockOpenAI:
         self._created_s = int(time.time())
         self._behaviours = BehavioursInForce(default, time.monotonic())
         self._chat_replies = ChatReplies()
-        self._instants: Instants | None = None  # made within the event loop, by the first request that waits
         self._counts = Counts()
         self._recording = Recording()
         self._controls: dict[str, dict[str, Control]] = {
@@ -70,19 +66,22 @@ class MockOpenAI:
         body = await _whole_body(receive)
         if body is None:  # the client left in the middle of its request
             return
+        client = Client(receive, send)
         if path in CHAT_PATHS and method == "POST":
-            await self._chat(path, body, receive, send)
+            await self._chat(path, body, client)
             return
         # A reset replaces the counts; a request is booked to the end where it was booked when it came.
         counts = self._counts if path in COUNTED_PATHS or path not in self._controls else None
         if counts is not None:
             counts.received(path if path in COUNTED_PATHS else UNKNOWN_PATH)
         reply = self._control_reply(method, path, body)
-        await _send(reply, send)
-        if counts is not None:
+        is_there = await client.gets(*_messages(reply))
+        if counts is not None and is_there:
             counts.replied(reply.status)
+        elif counts is not None:
+            counts.disconnected()
 
-    async def _chat(self, path: str, body: bytes, receive: Receive, send: Send) -> None:
+    async def _chat(self, path: str, body: bytes, client: Client) -> None:
         counts = self._counts
         counts.received(path)
         decision = self._decide(body, counts)
@@ -92,24 +91,23 @@ class MockOpenAI:
             request, ruling = decision
             if ruling.leaves_mono_s is None:
                 counts.hung()
-            if not await self._client_stays_until(ruling.leaves_mono_s, receive):
+                await client.leaves()
+                counts.disconnected()
+                return
+            if not await client.stays_until(self._instants, ruling.leaves_mono_s):
                 counts.disconnected()
                 return
             if request.get("stream") and not ruling.is_error:
-                await self._stream(request, ruling, len(body), counts, receive, send)
+                await self._stream(request, ruling, len(body), counts, client)
                 return
             reply = self._ruled_reply(request["model"], ruling, len(body))
-        await _send(reply, send)
-        counts.replied(reply.status)
+        if await client.gets(*_messages(reply)):
+            counts.replied(reply.status)
+        else:
+            counts.disconnected()
 
     async def _stream(
-        self,
-        request: dict[str, Any],
-        ruling: Ruling,
-        prompt_bytes: int,
-        counts: Counts,
-        receive: Receive,
-        send: Send,
+        self, request: dict[str, Any], ruling: Ruling, prompt_bytes: int, counts: Counts, client: Client
     ) -> None:
         """Send a reply chunk by chunk, each at its instant, to its end or to where it is to break off."""
         behaviour = ruling.behaviour
@@ -121,46 +119,30 @@ class MockOpenAI:
             prompt_bytes,
             include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         )
-        await send({"type": "http.response.start", "status": 200, "headers": reply.headers})
-        for number, content in enumerate(reply.contents):
-            if number and not await self._client_stays_until(ruling.chunk_leaves_mono_s(number), receive):
+        # Chunks that are late, or not apart, do not wait: a client that leaves meanwhile would go unnoticed.
+        client.watch()
+        cut_after = behaviour.cut_after_chunks
+        is_there = await client.gets({"type": "http.response.start", "status": 200, "headers": reply.headers})
+        for number, content in enumerate(reply.contents[:cut_after]):
+            if not is_there or not await client.stays_until(self._instants, ruling.chunk_leaves_mono_s(number)):
                 counts.disconnected()
                 return
             events = reply.opening + content if number == 0 else content
-            is_last = number + 1 == len(reply.contents)
-            if number + 1 == behaviour.cut_after_chunks:
-                await send({"type": "http.response.body", "body": events, "more_body": True})
-                counts.cut()
-                return  # uvicorn closes the connection of a reply that was not completed
-            if is_last:
+            is_end = cut_after is None and number + 1 == len(reply.contents)
+            if is_end:
                 events += reply.ending
-            await send({"type": "http.response.body", "body": events, "more_body": not is_last})
-        counts.replied(200)
+            is_there = await client.gets({"type": "http.response.body", "body": events, "more_body": not is_end})
+        if not is_there:
+            counts.disconnected()
+        elif cut_after is not None:
+            counts.cut()  # uvicorn closes the connection of a reply that was not completed
+        else:
+            counts.replied(200)
 
-    async def _client_stays_until(self, leaves_mono_s: float | None, receive: Receive) -> bool:
-        """Wait until the reply may leave; False as soon as the client is gone. None waits for that alone."""
-        if leaves_mono_s is not None and leaves_mono_s <= time.monotonic():
-            return True
-        is_waiting = True
-        try:
-            async with asyncio.timeout(None) as limit:
-                if leaves_mono_s is not None:
-
-                    def end() -> None:
-                        if is_waiting:
-                            limit.reschedule(0)  # long past: the wait ends now
-
-                    if self._instants is None:
-                        self._instants = Instants()
-                    self._instants.call_at(math.ceil(leaves_mono_s * 1e9), end)
-                # A client that has sent its whole request has nothing more to say than that it is gone.
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-        except TimeoutError:
-            return True
-        finally:
-            is_waiting = False
-        return False
+    @cached_property
+    def _instants(self) -> Instants:
+        """Made by the first request, since it belongs to the event loop that runs it."""
+        return Instants()
 
     def _decide(self, body: bytes, counts: Counts) -> Reply | tuple[dict[str, Any], Ruling]:
         """Either the refusal of a wrong request, or the request and what happens to it."""
@@ -255,6 +237,6 @@ async def _whole_body(receive: Receive) -> bytes | None:
     return None
 
 
-async def _send(reply: Reply, send: Send) -> None:
-    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-    await send({"type": "http.response.body", "body": reply.body})
+def _messages(reply: Reply) -> tuple[Message, Message]:
+    start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
+    return start, {"type": "http.response.body", "body": reply.body}

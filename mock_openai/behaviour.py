@@ -25,8 +25,8 @@ MAX_REPLY_BYTES: Final = 1_048_576
 DEFAULT_REPLY_BYTES: Final = 64
 MAX_CHUNKS: Final = 10_000
 MAX_EVERY_MS: Final = 60_000
-#: Content chunks of a stream whose behaviour says nothing of them.
-DEFAULT_CHUNKS: Final = 4
+#: Content chunks of a stream whose behaviour says nothing of them; so many that a cut after a few needs no more said.
+DEFAULT_CHUNKS: Final = 8
 
 #: 1 / golden ratio: its multiples, modulo 1, cover 0 to 1 more evenly than chance at any number of requests.
 _GOLDEN: Final = 0.618_033_988_749_894_8
@@ -166,7 +166,7 @@ class Behaviour:
 
     Args:
         delay_ms: from the last byte of the request to the reply (of a stream: to its first chunk), errors included;
-            never less, up to 1.5 ms more.
+            never less.
         delay_shape: delays by percentile instead of one delay for all.
         chunks: of streams; None for a few chunks, without waits.
         cut_after_chunks: a stream's connection is closed after so many chunks with content, without its end.

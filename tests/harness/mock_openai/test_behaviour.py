@@ -14,9 +14,12 @@ from pydantic import ValidationError
 from mock_openai import behaviour as behaviour_module
 from mock_openai import counts as counts_module
 from mock_openai.behaviour import (
+    DEFAULT_CHUNKS,
     DEFAULT_REPLY_BYTES,
     GRAMMAR,
+    MAX_CHUNKS,
     MAX_DELAY_MS,
+    MAX_EVERY_MS,
     MAX_EVERY_S,
     MAX_REPLY_BYTES,
     MAX_RETRY_AFTER_S,
@@ -43,17 +46,31 @@ stalls = st.integers(2, 3_600_000).flatmap(
         Stall, stall_ms=st.integers(1, min(every_ms - 1, MAX_DELAY_MS)), every_s=st.just(every_ms / 1000)
     )
 )
+delay_shapes = (
+    st.lists(st.integers(0, MAX_DELAY_MS), min_size=4, max_size=4).map(sorted).map(lambda points: DelayShape(*points))
+)
+delays = st.fixed_dictionaries({"delay_ms": st.integers(0, MAX_DELAY_MS)}) | st.fixed_dictionaries(
+    {"delay_shape": delay_shapes}
+)
 behaviours = st.builds(
-    Behaviour,
-    delay_ms=st.integers(0, MAX_DELAY_MS),
+    lambda delay, **rest: Behaviour(**delay, **rest),
+    delays,
     stall=st.none() | stalls,
     error=st.none() | error_rates,
     reply_bytes=st.integers(0, MAX_REPLY_BYTES),
+    chunks=st.none() | st.builds(Chunks, st.integers(DEFAULT_CHUNKS, MAX_CHUNKS), st.integers(0, MAX_EVERY_MS)),
+    cut_after_chunks=st.none() | st.integers(1, DEFAULT_CHUNKS),
 )
 
 
 def parts_of(behaviour: Behaviour) -> list[str]:
-    parts = [f"delay-{behaviour.delay_ms}ms", f"reply-{behaviour.reply_bytes}b"]
+    shape = behaviour.delay_shape
+    delay = f"{shape.p50_ms}:{shape.p90_ms}:{shape.p95_ms}:{shape.p99_ms}" if shape else f"{behaviour.delay_ms}"
+    parts = [f"delay-{delay}ms", f"reply-{behaviour.reply_bytes}b"]
+    if behaviour.chunks:
+        parts.append(f"chunks-{behaviour.chunks.count}-every-{behaviour.chunks.every_ms}ms")
+    if behaviour.cut_after_chunks:
+        parts.append(f"cut-after-{behaviour.cut_after_chunks}-chunks")
     if behaviour.stall:
         parts.append(f"stall-{behaviour.stall.stall_ms}ms-every-{behaviour.stall.every_s:f}s")
     if error := behaviour.error:
@@ -75,7 +92,7 @@ def parts_of(behaviour: Behaviour) -> list[str]:
         ),
         ("mock-delay-20:50:80:200ms", Behaviour(delay_shape=DelayShape(20, 50, 80, 200))),
         ("mock-chunks-20-every-10ms", Behaviour(chunks=Chunks(count=20, every_ms=10))),
-        ("mock-cut-after-2-chunks", Behaviour(cut_after_chunks=2)),
+        ("mock-cut-after-5-chunks", Behaviour(cut_after_chunks=5)),
         (
             "mock-chunks-20-every-10ms+cut-after-20-chunks",
             Behaviour(chunks=Chunks(count=20, every_ms=10), cut_after_chunks=20),
@@ -132,7 +149,10 @@ def test_every_behaviour_that_answers_has_a_name_and_the_order_of_parts_does_not
         ("mock-delay-20:50:49:200ms", "20:50:49:200 must not fall"),
         ("mock-delay-5ms+delay-20:50:80:200ms", "delay_ms=5 and delay_shape are two delays: one of them"),
         ("mock-chunks-0-every-10ms", "count: Input should be greater than or equal to 1, got 0"),
-        ("mock-cut-after-5-chunks", "cut_after_chunks=5 must not be more than the 4 chunks"),
+        ("mock-chunks-1-every-60001ms", "every_ms: Input should be less than or equal to 60000, got 60001"),
+        ("mock-cut-after-9-chunks", "cut_after_chunks=9 must not be more than the 8 chunks"),
+        ("mock-chunks-2-every-1ms+cut-after-3-chunks", "cut_after_chunks=3 must not be more than the 2 chunks"),
+        ("mock-cut-after-0-chunks", "cut_after_chunks: Input should be greater than or equal to 1, got 0"),
     ],
 )
 def test_a_name_that_is_no_behaviour_is_refused_with_reason_and_grammar(name: str, reason: str) -> None:

@@ -1,6 +1,8 @@
 """Does a streamed reply have the events, the instants and the end that it was told to have?"""
 
 import json
+import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from mock_openai.behaviour import Behaviour, Chunks, Stall
 from mock_openai.in_force import Ruling
 from mock_openai.reply import ChatReplies
-from tests.harness.mock_openai.conftest import RunningMock
+from tests.harness.mock_openai.conftest import DEADLINE_S, RunningMock, started
 
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -107,11 +109,75 @@ def test_an_error_is_no_stream(mock: RunningMock) -> None:
     assert reply.json()["error"]["code"] == "mock_error"
 
 
-def test_a_cut_is_not_reported_as_a_fault(mock: RunningMock) -> None:
-    """The message of uvicorn that a reply was not completed is filtered; nothing else is."""
-    with pytest.raises(httpx.RemoteProtocolError):
-        mock.chat("mock-cut-after-1-chunks", stream=True)
-    assert mock.process.poll() is None
+@pytest.mark.slow
+def test_neither_a_cut_nor_a_client_that_leaves_is_reported_as_a_fault(eventually: Eventually) -> None:
+    """uvicorn would complain of a reply that was not completed, and uvloop of a connection that is closed."""
+    with started() as mock:
+        with pytest.raises(httpx.RemoteProtocolError):
+            mock.chat("mock-cut-after-1-chunks", stream=True)
+        leave_before_the_reply_of_the_first_of_two(mock)
+        eventually(lambda: mock.counts()["in_service"] == 0)
+        mock.process.terminate()
+        _, errors = mock.process.communicate(timeout=DEADLINE_S)
+        assert errors == ""
+
+
+def test_a_client_of_several_requests_that_leaves_before_the_first_reply_is_counted(
+    mock: RunningMock, eventually: Eventually
+) -> None:
+    """uvicorn tells only the last request of a connection that its client is gone."""
+    leave_before_the_reply_of_the_first_of_two(mock)
+    eventually(lambda: mock.counts()["disconnected"] == 1)
+    counts = mock.counts()
+    assert (counts["received"], counts["replied"], counts["in_service"]) == (1, 0, 0)
+
+
+def leave_before_the_reply_of_the_first_of_two(mock: RunningMock) -> None:
+    request = request_bytes({"model": "mock-delay-50ms", "messages": []})
+    with connected(mock) as connection:
+        connection.sendall(2 * request)
+
+
+def test_a_client_that_does_not_read_and_leaves_is_counted_as_disconnected(
+    mock: RunningMock, eventually: Eventually
+) -> None:
+    """More than a connection holds, and no waits: only the write that is held up can notice it."""
+    model = "m" * 1_000  # echoed in every event: 12 MB in all
+    behaviour = {"chunks": {"count": 10_000, "every_ms": 0}, "reply_bytes": 10_000}
+    mock.client.put("/admin/behaviour", json={"model": model, "behaviour": behaviour}).raise_for_status()
+    body = {"model": model, "messages": [], "stream": True}
+    with connected(mock) as connection:
+        connection.sendall(request_bytes(body))
+        eventually(lambda: mock.counts()["received"] == 1)
+        assert mock.counts()["in_service"] == 1
+    eventually(lambda: mock.counts()["in_service"] == 0)
+    assert (mock.counts()["disconnected"], mock.counts()["replied"]) == (1, 0)
+
+
+def request_bytes(body: dict[str, Any]) -> bytes:
+    content = json.dumps(body).encode()
+    return b"POST /v1/chat/completions HTTP/1.1\r\nHost: m\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content)
+
+
+def connected(mock: RunningMock) -> socket.socket:
+    """A connection that takes in as little as the kernel allows."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    connection.connect((mock.client.base_url.host, mock.client.base_url.port or 0))
+    return connection
+
+
+def test_no_chunk_comes_before_its_instant(mock: RunningMock) -> None:
+    body = {"model": "mock-delay-10ms+chunks-5-every-15ms", "messages": [], "stream": True}
+    sent_mono_s = time.monotonic()
+    arrived_mono_s: list[float] = []
+    with mock.client.stream("POST", "/v1/chat/completions", json=body) as reply:
+        for line in reply.iter_lines():
+            if '"delta": {"content"' in line:
+                arrived_mono_s.append(time.monotonic())
+    assert len(arrived_mono_s) == 5
+    for number, arrived in enumerate(arrived_mono_s):
+        assert arrived - sent_mono_s >= 0.010 + number * 0.015
 
 
 @pytest.mark.parametrize(("reply_bytes", "chunks"), [(0, 3), (2, 5), (64, 4), (1000, 7)])
