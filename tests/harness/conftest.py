@@ -30,6 +30,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 XDIST_VARIABLES: Final = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID")
+#: Where one of these is set, pytest's short summary repeats whole messages.
+CI_VARIABLES: Final = ("CI", "BUILD_NUMBER")
 
 
 THRESHOLDS: Final = """\
@@ -93,6 +95,6 @@ def _apart_from_this_run(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     Its lease is its own, or it would wait for this test, which waits for it. Options of this run are not meant for it,
     and pytest-benchmark takes an inherited PYTEST_XDIST_WORKER for a reason not to measure.
     """
-    for name in (*(option.variable for option in OPTIONS), *XDIST_VARIABLES):
+    for name in (*(option.variable for option in OPTIONS), *XDIST_VARIABLES, *CI_VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(VARIABLE, str(tmp_path_factory.mktemp("lease")))
