@@ -39,6 +39,12 @@ def add_calibrate(commands: "argparse._SubParsersAction[Any]") -> None:
     option = parser.add_argument
     option("--thresholds", type=Path, default=Path("thresholds.yaml"), metavar="FILE", help="the file (%(default)s)")
     option("--name", default="this-host", metavar="NAME", help="the name of the class (%(default)s)")
+    option(
+        "--stack",
+        choices=("processes", "containers"),
+        default="processes",
+        help="the backend of the limits that are meant for it (%(default)s)",
+    )
     option("--write", action="store_true", help="add the entry to the file")
     parser.set_defaults(run=run_calibrate)
 
@@ -58,7 +64,7 @@ def run_calibrate(options: argparse.Namespace) -> ExitCode:
     cores = plan_cores(os.sched_getaffinity(0)).gateway
     speeds_ms = sorted(measured_speed(cores).median_ms for _ in range(REPEATS))
     median_ms = statistics.median(speeds_ms)
-    line = entry(options.name, fingerprint(), median_ms)
+    line = entry(options.name, fingerprint(), median_ms, options.stack)
     print(line)
     if speeds_ms[-1] > speeds_ms[0] * SPREAD_MAX_RATIO:
         each = ", ".join(f"{speed_ms:.1f}" for speed_ms in speeds_ms)
@@ -71,12 +77,12 @@ def run_calibrate(options: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def entry(name: str, host: HostFingerprint, median_ms: float) -> str:
+def entry(name: str, host: HostFingerprint, median_ms: float, backend: str = "processes") -> str:
     """The line for `hosts`."""
     memory_gib = max(1, round(host.memory_bytes / _GIB))
     return (
         f"{name}: {{cores: {host.cores_allowed}, memory_gib: {memory_gib}, "
-        f'cpu_models: ["{host.cpu_model or "*"}"], backend: processes, host_speed_ms: {median_ms:.1f}}}'
+        f'cpu_models: ["{host.cpu_model or "*"}"], backend: {backend}, host_speed_ms: {median_ms:.1f}}}'
     )
 
 

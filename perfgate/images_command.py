@@ -7,6 +7,7 @@ built.
 
 import argparse
 import os
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ def add_images(commands: "argparse._SubParsersAction[Any]") -> None:
         "build",
         help="build them from this checkout on a base image",
         description="Build the images of mock, LiteLLM, PostgreSQL and Redis from this checkout; --images=built then "
-        "takes them. Packages come from the base's Debian and the Python package index.",
+        "takes them. Packages come from the base's Debian and from where pip, uv and npm find them on this host.",
     )
     option = build.add_argument
     option("--base", metavar="IMAGE", help="a Debian, with or without Python; pulled when it is missing")
@@ -47,7 +48,13 @@ def add_images(commands: "argparse._SubParsersAction[Any]") -> None:
         help="in LiteLLM's image: native is downloaded, wasm comes from npm packages, none is for no database "
         "(%(default)s)",
     )
-    option("--ca-bundle", type=Path, metavar="FILE", help="certificates to trust while building; not in the images")
+    option(
+        "--ca-bundle",
+        type=Path,
+        metavar="FILE",
+        help="certificates to trust while building; not in the images (default: those that pip or uv trusts here)",
+    )
+    option("--again", action="store_true", help="build also what is here already, made from the same files")
     build.set_defaults(run=run_build)
 
 
@@ -59,14 +66,22 @@ def run_build(options: argparse.Namespace) -> ExitCode:
         StackFailed: an image could not be built.
     """
     from perfgate.stack import images
+    from perfgate.stack.build_settings import BuildSettings
     from perfgate.stack.engine import connected
 
     roles = _roles(options.only, images.ROLES)
     releases = [checked_release(release) for release in options.litellm or [DEFAULT_RELEASE]]
+    settings = BuildSettings.of_host(os.environ)
+    if options.ca_bundle is not None:
+        settings = replace(settings, ca_bundle=options.ca_bundle)
     client = connected()
     try:
         for role in roles:
             for release in releases if role == "litellm" else ("",):
+                name = images.BUILT.of(role, release, options.prisma_engine)
+                if not options.again and images.is_here(client, name):
+                    print(f"{name} is here already; --again builds it anew")
+                    continue
                 facts = images.build(
                     client,
                     role,
@@ -75,7 +90,7 @@ def run_build(options: argparse.Namespace) -> ExitCode:
                     release=release,
                     exclude_newer=_uploaded_until(release) if release and options.deps == "of-its-time" else None,
                     prisma=options.prisma_engine,
-                    ca_bundle=options.ca_bundle,
+                    settings=settings,
                 )
                 print(_line(facts))
     finally:

@@ -23,8 +23,8 @@ import pytest
 from perfgate.benchmarks import SingleRequests
 from perfgate.errors import BadInput, PerfgateError, StackFailed
 from perfgate.exit_codes import ExitCode
-from perfgate.experiment.arms import Arm
-from perfgate.experiment.bench import ProcessBench
+from perfgate.experiment.arms import Arm, RedisBy
+from perfgate.experiment.bench import RunningGateway, StackBench
 from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import Progress, run_rounds
 from perfgate.experiment.single_requests import Caller
@@ -37,6 +37,7 @@ from perfgate.run import Asked, Run, options_given, run_name
 from perfgate.settings import OPTIONS, settings_of
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.gateway_config import read_gateway_config
+from perfgate.stack.images import images_of
 from perfgate.verdict import Judgement, Verdict, explain
 from perfgate.xdist_groups import GroupScheduling, groups_of
 
@@ -353,7 +354,8 @@ class Stack:
     """What can be compared in this session; gateways are started by `rounds`."""
 
     run: Run
-    bench: ProcessBench
+    bench: StackBench
+    turns: Turns
 
     def arms(self, *names: str, model: str | None = None) -> tuple[Arm, ...]:
         """The arms by name: `direct` (no gateway), `gateway` (the one that --litellm names).
@@ -366,14 +368,49 @@ class Stack:
             ValueError: an arm of another name.
         """
         settings = self.run.settings
-        known = {
-            "direct": Arm("direct", None, model or settings.direct_model),
-            "gateway": Arm("gateway", settings.gateway, model or settings.model),
-        }
+        direct = Arm("direct", None, model or settings.direct_model, direct_on=settings.gateway.backend)
+        known = {"direct": direct, "gateway": self.arm("gateway", model=model)}
         for name in names:
             if name not in known:
                 raise ValueError(f"arm {name!r}: must be one of {', '.join(known)}")
         return tuple(known[name] for name in names)
+
+    def arm(
+        self,
+        name: str,
+        *,
+        model: str | None = None,
+        database: bool = False,
+        redis: RedisBy | None = None,
+        same_prompt: bool = False,
+        instances: int | None = None,
+    ) -> Arm:
+        """The gateway that --litellm names, with more beside it; arms that are alike share its processes.
+
+        Args:
+            name: of the arm, such as `without`.
+            model: asked for; None is what --model and --gateway-config say.
+            database: give it a PostgreSQL database, and ask it with a virtual key.
+            redis: give it a Redis, of which it is told in this way.
+            same_prompt: send one prompt again and again, which a cache may answer.
+            instances: how many; None is what --instances says.
+        """
+        settings = self.run.settings
+        instances = settings.gateway.instances if instances is None else instances
+        gateway = replace(settings.gateway, database=database, redis=redis, instances=instances)
+        return Arm(name, gateway, model or settings.model, same_prompt=same_prompt)
+
+    @contextmanager
+    def running(self, arm: Arm) -> Iterator[RunningGateway]:
+        """Have an arm's gateway up, for a question that no load answers; not while others measure.
+
+        Args:
+            arm: one with a gateway.
+        """
+        assert arm.gateway is not None, "it has a gateway"
+        with self.turns.beside_others(f"asking {arm.name}"), ExitStack() as until_closed:
+            (gateway,) = self.bench.start_gateways([arm.gateway], until_closed)
+            yield gateway
 
 
 class Limits:
@@ -466,12 +503,16 @@ def _perfgate_turns(request: pytest.FixtureRequest) -> Turns:
 def stack(_perfgate_turns: Turns) -> Iterator[Stack]:
     """Supervisor, mock endpoint and generator; gateways on demand."""
     turns, run, settings = _perfgate_turns, _perfgate_turns.run, _perfgate_turns.run.settings
-    bench = ProcessBench(
+    bench = StackBench(
         EnvironmentCache.of_user(os.environ),
+        (settings.gateway.backend,),
         on_service=run.keep_service,
         kept_logs_dir=run.kept_logs_dir,
         say=turns.show.say,
         mock_url=settings.mock_url,
+        postgres_url=settings.postgres_url,
+        prisma_mode=settings.prisma_engine,
+        images=images_of(settings.images),
         model=settings.model,
     )
     # Started while nobody measures, then idle until it is this run's turn. Stopping takes nobody's core.
@@ -484,7 +525,7 @@ def stack(_perfgate_turns: Turns) -> Iterator[Stack]:
         if run.thresholds.hosts:
             with turns.alone_for("measuring the host's speed", scenario=None):
                 run.keep_host_speed(measured_speed(bench.cores.gateway))
-        yield Stack(run, bench)
+        yield Stack(run, bench, turns)
 
 
 @pytest.fixture(scope="module")
@@ -518,8 +559,8 @@ def single_requests(
         callers = [
             until_closed.enter_context(Caller(target, asked.load.payload_bytes))
             for target in (
-                Target(stack.bench.direct_url, direct.model),
-                Target(gateway.chat_urls[0], through.model, gateway.api_key),
+                Target(stack.bench.direct_url(direct.backend), direct.model),
+                gateway.targets(through.model)[0],
             )
         ]
         single = SingleRequests(

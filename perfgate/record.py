@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from perfgate.atomic_file import write_atomically
 from perfgate.errors import BadInput, StackFailed
 
-#: 2: leases, declared limits and the gateway in words, streams, closed loops. Records of version 1 are not read.
-SCHEMA_VERSION: Final = 2
+#: 2: leases, declared limits and the gateway in words, streams, closed loops. 3: backends, databases, Redis, requests
+#: that reached the mock. Records of older versions are not read.
+SCHEMA_VERSION: Final = 3
 
 
 class _Strict(BaseModel):
@@ -70,6 +71,19 @@ class GatewayUseRecord(_Strict):
     rss_after_bytes: int
     requests: int
     cpu_resolution_ms: float
+    cpu_tree_s: float | None
+
+
+class LedgerUseRecord(_Strict):
+    """What the gateway wrote into its database; names as in experiment/measurement.py."""
+
+    requests: int
+    rows: int
+    rows_spend_usd: float
+    key_spend_usd: float
+    waited_s: float
+    connections_max: int
+    connections_allowed: int
 
 
 class WindowRecord(_Strict):
@@ -82,6 +96,8 @@ class WindowRecord(_Strict):
     seed: int
     load: LoadRecord
     gateway: GatewayUseRecord | None
+    upstream_requests: int | None
+    ledger: LedgerUseRecord | None
 
 
 class OpenLoopRecord(_Strict):
@@ -115,6 +131,11 @@ class GatewayRecord(_Strict):
     config_path: str | None
     with_packages: list[str]
     faults: bool
+    backend: Literal["processes", "containers"]
+    database: bool
+    redis: Literal["host_port", "url"] | None
+    cpus_per_instance: float | None
+    memory_per_instance_bytes: int | None
 
 
 class ArmRecord(_Strict):
@@ -123,6 +144,8 @@ class ArmRecord(_Strict):
     name: str
     gateway: GatewayRecord | None
     model: str
+    same_prompt: bool
+    backend: Literal["processes", "containers"]
 
 
 class MeasurementRecord(_Strict):
@@ -182,6 +205,16 @@ class ServiceRecord(_Strict):
     facts: dict[str, Any]
 
 
+class StackRecord(_Strict):
+    """Which backend the run took, and why; `engine` are the facts of the Docker engine, with containers only."""
+
+    backend: Literal["processes", "containers"]
+    why: str
+    engine: dict[str, Any] | None
+    images: str
+    prisma_engine: Literal["native", "wasm"]
+
+
 class HostSpeedRecord(_Strict):
     """What a fixed piece of work took on this host before the first window."""
 
@@ -224,7 +257,7 @@ class Record(_Strict):
     `limits` are the metrics that each declared scenario has limits on, `incomplete` what of them has no verdict yet.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     perfgate_version: str
     started_utc: str
     finished_utc: str | None = None
@@ -240,7 +273,7 @@ class Record(_Strict):
     host: dict[str, Any]
     host_class: str | None
     host_speed: HostSpeedRecord | None = None
-    backend: Literal["processes"] = "processes"
+    stack: StackRecord
     affinity: dict[str, Any]
     leases: list[LeaseRecord] = Field(default_factory=list)
     services: list[ServiceRecord] = Field(default_factory=list)

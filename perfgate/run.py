@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
 from perfgate import __version__, record, verdict
+from perfgate.backend_choice import ChosenStack, chosen_stack, lacking
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode, worst
 from perfgate.experiment import health
@@ -41,6 +42,7 @@ from perfgate.record import (
     HostSpeedRecord,
     JudgementRecord,
     LeaseRecord,
+    LedgerUseRecord,
     LimitRecord,
     LoadRecord,
     MeasurementRecord,
@@ -48,6 +50,7 @@ from perfgate.record import (
     Record,
     RecordFile,
     ServiceRecord,
+    StackRecord,
     WindowRecord,
 )
 from perfgate.settings import OPTIONS, Settings
@@ -92,14 +95,16 @@ class Asked:
         thresholds, profile: of the file and the name in the settings.
         scenarios: the declared set, in the profile's order.
         host: as it is before anything is started.
+        stack: which backend, and why.
     """
 
     settings: Settings
-    options: Mapping[str, str]
+    options: Mapping[str, str] = field(repr=False)  # as typed, passwords included
     thresholds: Thresholds
     profile: Profile
     scenarios: tuple[str, ...]
     host: HostFingerprint
+    stack: ChosenStack
 
     @classmethod
     def checked(cls, settings: Settings, options: Mapping[str, str]) -> Self:
@@ -121,17 +126,22 @@ class Asked:
                 raise BadInput(f"--scenarios={name}: profile {settings.profile} has only {known}")
         scenarios = tuple(s for s in profile.scenarios if not settings.scenarios or s in settings.scenarios)
         host = fingerprint()
-        lacking = [
-            f"{name} needs {thresholds.scenarios[name].needs.cores} cores"
-            for name in scenarios
-            if thresholds.scenarios[name].needs.cores > host.cores_allowed
-        ]
-        if lacking:
+        chosen = chosen_stack(settings, max(thresholds.scenarios[name].rounds.generations for name in scenarios))
+        settings = replace(settings, gateway=chosen.gateway)
+        missing = []
+        for name in scenarios:
+            needs = thresholds.scenarios[name].needs
+            if needs.cores > host.cores_allowed:
+                missing.append(f"{name} needs {needs.cores} cores, and there are {host.cores_allowed} for us")
+            elif (what := lacking(needs.services, chosen, settings.postgres_url)) is not None:
+                missing.append(f"{name} needs {what}")
+        if missing:
+            listed = "".join(f"\n  {sentence}" for sentence in missing)
             raise BadInput(
-                f"this host has {host.cores_allowed} core(s) for us: {'; '.join(lacking)}; "
-                "run on a larger host, or name other scenarios with --scenarios"
+                f"this host lacks what scenarios need; nothing was started:{listed}\n"
+                "next: provide it, or name other scenarios with --scenarios"
             )
-        return cls(settings, options, thresholds, profile, scenarios, host)
+        return cls(settings, options, thresholds, profile, scenarios, host, chosen)
 
     def record_path(self, name: str) -> Path:
         """Where the record of the run of that name is."""
@@ -169,12 +179,13 @@ class Run:
             StackFailed: the record cannot be written.
         """
         settings, thresholds = asked.settings, asked.thresholds
-        found_class = host_class(asked.host, thresholds.hosts, backend="processes")
-        notes = list(environment_warnings(os.environ))
+        choice = asked.stack.choice
+        found_class = host_class(asked.host, thresholds.hosts, backend=choice.backend)
+        notes = [f"backend: {choice.backend} ({choice.why})", *environment_warnings(os.environ)]
         first = Record(
             perfgate_version=__version__,
             started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-            command=list(command),
+            command=[settings.without_secrets(word) for word in command],
             seed=settings.seed,
             profile=settings.profile,
             scenarios=list(asked.scenarios),
@@ -185,6 +196,13 @@ class Run:
             thresholds_sha256=thresholds.sha256,
             host=asdict(asked.host),
             host_class=found_class,
+            stack=StackRecord(
+                backend=choice.backend,
+                why=choice.why,
+                engine=asdict(asked.stack.engine) if asked.stack.engine is not None else None,
+                images=settings.images,
+                prisma_engine=settings.prisma_engine,
+            ),
             affinity=asdict(plan_cores(os.sched_getaffinity(0))),
             notes=notes,
         )
@@ -380,12 +398,12 @@ class Run:
         # The gateway in its own words: a reference of git as the commit that it stood for, the release by its number.
         of_gateway = dict(zip(words[::2], words[1::2], strict=True))
         options = {**self.asked.options, **of_gateway, "--scenarios": scenario, "--seed": str(settings.seed)}
-        typed = [word for option in options.items() for word in option]
+        typed = [settings.without_secrets(word) for option in options.items() for word in option]
         deps = "" if isinstance(gateway.source, RunningUrl) else f" (dependencies {gateway.deps})"
         python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
         return Surroundings(
             host=f"{host.cores_allowed} cores {host.cpu_model}, {memory_gib:.0f} GiB, "
-            f"Linux {host.kernel}, backend: processes",
+            f"Linux {host.kernel}, backend: {gateway.backend}",
             versions=f"{gateway}{deps}, perfgate {__version__}, Python {python}",
             reproduce=shlex.join(["pytest", "tests/perf", *typed]),
             record=str(self.file.path),
@@ -430,6 +448,8 @@ def _window_record(window: Window) -> WindowRecord:
         seed=window.seed,
         load=LoadRecord.model_validate(wire.result_as_json(window.load)),
         gateway=GatewayUseRecord(**asdict(window.gateway)) if window.gateway else None,
+        upstream_requests=window.upstream_requests,
+        ledger=LedgerUseRecord(**asdict(window.ledger)) if window.ledger else None,
     )
 
 
@@ -458,7 +478,13 @@ def _schedule_record(schedule: Schedule | None) -> OpenLoopRecord | ClosedLoopRe
 
 
 def _arm_record(arm: Arm) -> ArmRecord:
-    return ArmRecord(name=arm.name, gateway=_gateway_record(arm.gateway) if arm.gateway else None, model=arm.model)
+    return ArmRecord(
+        name=arm.name,
+        gateway=_gateway_record(arm.gateway) if arm.gateway else None,
+        model=arm.model,
+        same_prompt=arm.same_prompt,
+        backend=arm.backend,
+    )
 
 
 def _gateway_record(gateway: GatewaySpec) -> GatewayRecord:
@@ -471,6 +497,11 @@ def _gateway_record(gateway: GatewaySpec) -> GatewayRecord:
         config_path=str(gateway.config_path) if gateway.config_path is not None else None,
         with_packages=list(gateway.with_packages),
         faults=gateway.faults,
+        backend=gateway.backend,
+        database=gateway.database,
+        redis=gateway.redis,
+        cpus_per_instance=gateway.cpus_per_instance,
+        memory_per_instance_bytes=gateway.memory_per_instance_bytes,
     )
 
 

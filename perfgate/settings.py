@@ -6,17 +6,21 @@ what an option names (a checkout, a repository, a gateway's configuration), but 
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal, cast, get_args
 
 from perfgate.errors import BadInput
 from perfgate.experiment.arms import PLAIN_MODEL, GatewaySpec
 from perfgate.load.job import check_api_key
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.installing import checked_packages, package_name
+from perfgate.stack.postgres_server import checked_url, masked
+from perfgate.stack.prisma_engine import PrismaMode
 from perfgate.stack.releases import DEFAULT_RELEASE, DepsMode
 from perfgate.stack.sources import RunningUrl, Source, checked_base_url, source_of
+
+StackAsked = Literal["auto", "containers", "processes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,24 @@ OPTIONS: Final = (
         "the LiteLLM to judge: a release (1.106.2), path:FOLDER (a checkout), git:URL@REF, or url:http://HOST:PORT (a "
         "gateway that runs already, whose endpoint --mock-url names)",
     ),
+    Option(
+        "--stack",
+        "auto",
+        "containers (a Docker engine runs everything), processes (children of this one), or auto: containers where an "
+        "engine answers",
+    ),
+    Option("--images", "official", "of containers: official, built (perfgate images build), then ROLE=NAME by commas"),
+    Option(
+        "--prisma-engine", "native", "by which LiteLLM asks its database: native (downloaded) or wasm (of npm packages)"
+    ),
+    Option(
+        "--postgres-url",
+        "",
+        "a PostgreSQL server that runs already, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; the variable keeps the "
+        "password off the command line",
+    ),
+    Option("--cpus-per-instance", "", "cores that each LiteLLM instance may use: 4, 1.5; containers only"),
+    Option("--memory-per-instance", "", "memory that each LiteLLM instance may use: 8g, 512m; containers only"),
     Option("--deps", "of-its-time", "LiteLLM's dependencies: of-its-time (as of its release or commit) or today"),
     Option("--with-packages", "", "installed beside LiteLLM, divided by blanks: 'httptools uvloop==0.21.0'"),
     Option("--instances", "1", "LiteLLM instances side by side, loaded in turn"),
@@ -77,7 +99,12 @@ class Settings:
     Args:
         profile: a name; whether it exists is for the thresholds file to say.
         scenarios: the only ones asked for; empty for all of the profile.
-        gateway: what is judged.
+        gateway: what is judged; its `backend` holds once the stack is chosen.
+        stack: as asked for; perfgate/backend_choice.py says what it comes to.
+        images: of containers, as text.
+        prisma_engine: of gateways with a database.
+        postgres_url: of a server that runs already; None for one of our own.
+        cpus_per_instance, memory_per_instance: of containers, as texts; empty for no limit.
         model: what the gateway is asked for.
         direct_model: what the mock is asked for without a gateway: what the gateway asks it for.
         mock_url: a mock endpoint that runs already; None for our own.
@@ -89,6 +116,12 @@ class Settings:
     profile: str
     scenarios: tuple[str, ...]
     gateway: GatewaySpec
+    stack: StackAsked
+    images: str
+    prisma_engine: PrismaMode
+    postgres_url: str | None = field(repr=False)
+    cpus_per_instance: str
+    memory_per_instance: str
     model: str
     direct_model: str
     mock_url: str | None
@@ -96,6 +129,10 @@ class Settings:
     record_dir: Path
     on_invalid: Literal["warn", "fail"] | None
     seed: int
+
+    def without_secrets(self, text: str) -> str:
+        """A text that may be shown: without the password of --postgres-url."""
+        return text if self.postgres_url is None else masked(self.postgres_url, text)
 
 
 def settings_of(option_text: Callable[[str], str | None], environment: Mapping[str, str]) -> Settings:
@@ -142,6 +179,9 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
         config_path=Path(config_text) if config_text else None,
         with_packages=checked_packages(texts["--with-packages"][0]),
     )
+    postgres_url = text_or_none("--postgres-url")
+    if postgres_url is not None:
+        checked_url(postgres_url)
     mock_url = text_or_none("--mock-url")
     if isinstance(gateway.source, RunningUrl) and mock_url is None:
         raise BadInput(
@@ -154,6 +194,12 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
         profile=texts["--profile"][0],
         scenarios=tuple(name.strip() for name in texts["--scenarios"][0].split(",") if name.strip()),
         gateway=gateway,
+        stack=cast(StackAsked, one_of("--stack", get_args(StackAsked))),
+        images=texts["--images"][0],
+        prisma_engine=cast(PrismaMode, one_of("--prisma-engine", get_args(PrismaMode))),
+        postgres_url=postgres_url,
+        cpus_per_instance=texts["--cpus-per-instance"][0],
+        memory_per_instance=texts["--memory-per-instance"][0],
         model=model,
         direct_model=direct_model,
         mock_url=_mock_base(mock_url) if mock_url else None,

@@ -86,6 +86,9 @@ _NOT_EMPTY: Final = _expect("at least one entry", lambda value: value != [] and 
 _Positive = Annotated[float, _expect("a number above 0", _is_above_0)]
 _PositiveIfGiven = Annotated[float | None, _expect("a number above 0", _is_above_0)]
 _NotNegative = Annotated[float, _expect("a number of at least 0", lambda value: value == 0 or _is_above_0(value))]
+_NotNegativeIfGiven = Annotated[
+    float | None, _expect("a number of at least 0", lambda value: value == 0 or _is_above_0(value))
+]
 _Share = Annotated[float, _expect("a number above 0 and at most 1", lambda value: _is_above_0(value) and value <= 1)]
 _Count = Annotated[int, _expect("a whole number above 0", _is_count)]
 _CountIfGiven = Annotated[int | None, _expect("a whole number above 0", _is_count)]
@@ -94,6 +97,9 @@ _Text = Annotated[str, _expect("a text that is not empty", _is_filled)]
 _Why = Annotated[str, _expect("the reason for this limit in words", _is_filled)]
 _OnInvalid = Annotated[Literal["warn", "fail"], _expect("'warn' or 'fail'", lambda value: value in ("warn", "fail"))]
 _Arrivals = Annotated[Arrivals, _expect("'constant' or 'poisson'", lambda value: value in get_args(Arrivals))]
+_Service = Annotated[
+    Literal["postgres", "redis"], _expect("'postgres' or 'redis'", lambda value: value in ("postgres", "redis"))
+]
 _Backend = Annotated[Backend, _expect("'processes' or 'containers'", lambda value: value in get_args(Backend))]
 
 
@@ -184,9 +190,15 @@ class HostClass(_Strict):
 
 
 class Needs(_Strict):
-    """What a host must have for a scenario to mean anything."""
+    """What a host must have for a scenario to mean anything.
+
+    Args:
+        cores: that the run may use.
+        services: that stand beside the gateway.
+    """
 
     cores: _Count = 1
+    services: Annotated[tuple[_Service, ...], AfterValidator(_each_once)] = ()
 
 
 class Rounds(_Strict):
@@ -287,7 +299,7 @@ class Load(_Strict):
 
 
 class _LimitEntry(_Strict):
-    max: _PositiveIfGiven = None
+    max: _NotNegativeIfGiven = None
     min: _PositiveIfGiven = None
     max_on: dict[Annotated[str, AfterValidator(_known_host)], _Positive] = {}
     why: _Why

@@ -87,7 +87,6 @@ def judge(
     health: Health,
     error_limit: Limit | None,
     host: HostStanding = AS_THEY_STAND,
-    arm: str = "gateway",
 ) -> Judgement:
     """Judge one metric of a measurement.
 
@@ -97,10 +96,15 @@ def judge(
         health: of the apparatus in this measurement.
         error_limit: the scenario's limit on error_ratio, which guards all other figures; None takes the default.
         host: how this host stands to those that the limits were measured on.
-        arm: the arm that is judged.
+
     """
     metric = METRICS[limit.metric]
-    errors, sent = measurement.errors(arm), measurement.requests(arm)
+    try:
+        # Of the arms that it reads, the one with the most errors speaks for all.
+        arm = max(metric.arms, key=lambda name: sum(error.count for error in measurement.errors(name)))
+        errors, sent = measurement.errors(arm), measurement.requests(arm)
+    except NotMeasured as error:
+        return not_measured(measurement.scenario, limit, str(error))
 
     def said(verdict: Verdict, reason: Reason, estimate: Estimate | None = None, detail: str = "") -> Judgement:
         return Judgement(
@@ -118,12 +122,13 @@ def judge(
     if not health.counts_are_fit:
         return unfit
     if not metric.counts_errors and _decide_errors(error_ratio, error_ratio_max) is Decision.FAIL:
+        of_arm = f" of the arm {arm}" if len(metric.arms) > 1 else ""
         return said(
             Verdict.FAIL,
             Reason.ERRORS,
-            detail=f"{error_ratio.value:.1%} of {sent:,} requests failed, at most {error_ratio_max:.2%} may",
+            detail=f"{error_ratio.value:.1%} of {sent:,} requests{of_arm} failed, at most {error_ratio_max:.2%} may",
         )
-    if not metric.counts_errors and not health.is_fit:
+    if not (metric.counts_errors or metric.is_counted) and not health.is_fit:
         return unfit
     try:
         estimate = metric.estimate(measurement)
@@ -225,7 +230,8 @@ def headline(judgement: Judgement) -> str:
     estimate = judgement.estimate
     if judgement.reason in (Reason.WITHIN, Reason.BEYOND, Reason.UNDECIDED) and estimate is not None:
         words = limit_words(judgement.limit, estimate.unit)
-        return f"{start}: {figure(estimate.value, estimate.unit)} ({interval_words(estimate)}), {words}"
+        interval = "counted" if metric.is_counted else interval_words(estimate)
+        return f"{start}: {figure(estimate.value, estimate.unit)} ({interval}), {words}"
     return f"{start}: {judgement.reason.value}"
 
 
@@ -237,7 +243,8 @@ def smallest_failing(judgement: Judgement) -> float | None:
     (0.84 being the normal's quantile of 80 %).
     """
     estimate, maximum = judgement.estimate, judgement.limit.maximum
-    if estimate is None or maximum is None or METRICS[judgement.metric].counts_errors:
+    metric = METRICS[judgement.metric]
+    if estimate is None or maximum is None or metric.counts_errors or metric.is_counted:
         return None
     half_width = max(estimate.value - estimate.low, 0.0)
     normal = NormalDist()

@@ -16,13 +16,14 @@ import numpy as np
 from scipy import stats
 
 from perfgate.experiment.arms import Arm, GatewaySpec
-from perfgate.experiment.bench import ProcessBench
+from perfgate.experiment.bench import StackBench
 from perfgate.experiment.measurement import Measurement, Window
 from perfgate.experiment.rounds import RoundsPlan, run_rounds
 from perfgate.load.schedule import OpenLoop
 from perfgate.measure.host import fingerprint
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.releases import DEFAULT_RELEASE, DepsMode
+from perfgate.stack.sources import Release
 
 TOLERANCE_RATIO: Final = 0.15
 
@@ -38,10 +39,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     deps: DepsMode = "of-its-time"
-    gateway = GatewaySpec(options.litellm, deps, faults=True)
+    gateway = GatewaySpec(Release(options.litellm), deps, faults=True)
     arms = (Arm("plain", gateway), Arm("burning", gateway, f"perfgate-burn-cpu-{options.burn_ms:g}ms"))
     host = fingerprint()
-    with ProcessBench(EnvironmentCache.of_user(os.environ)) as bench:
+    with StackBench(EnvironmentCache.of_user(os.environ)) as bench:
         measurement = run_rounds(
             bench,
             "cpu_accuracy",

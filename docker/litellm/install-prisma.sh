@@ -4,8 +4,11 @@
 set -eu
 home=/opt/litellm
 engine=$home/prisma-engine
-if [ -s /build/ca-certificates.crt ]; then
-    export SSL_CERT_FILE=/build/ca-certificates.crt NODE_EXTRA_CA_CERTS=/build/ca-certificates.crt
+if [ -s /build/settings.env ]; then
+    set -a
+    # shellcheck disable=SC1091
+    . /build/settings.env
+    set +a
 fi
 install() { /build/uv/bin/uv pip install --no-cache --compile-bytecode "$@"; }
 

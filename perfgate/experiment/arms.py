@@ -1,20 +1,30 @@
 """What is compared: an arm, and the gateway that serves it.
 
 Values only. Two arms with an equal `GatewaySpec` are served by the same processes, so that a fault can be switched on
-and off from window to window inside one process.
+and off from window to window inside one process. Each arm says where it runs, so that both backends can be arms of one
+run.
 """
 
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from perfgate.errors import BadInput
 from perfgate.stack.releases import DepsMode
-from perfgate.stack.sources import RunningUrl, Source
+from perfgate.stack.sources import Release, RunningUrl, Source
 
 #: The model asked for by default; the mock endpoint answers any name outside its own grammar with a plain reply.
 PLAIN_MODEL: Final = "perfgate-plain"
+#: How often a gateway with a database writes what it has gathered, in seconds; production does so once a minute.
+#: LiteLLM adds up to 5 s, drawn at each start.
+DATABASE_FLUSH_S: Final = 1
+DATABASE_FLUSH_MAX_S: Final = DATABASE_FLUSH_S + 5
+#: Connections of each worker's pool: LiteLLM's own default.
+DATABASE_POOL_LIMIT: Final = 10
+
+BackendName = Literal["processes", "containers"]
+RedisBy = Literal["host_port", "url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +39,15 @@ class GatewaySpec:
         instances: LiteLLM processes side by side; the generator takes them in turn.
         config_path: the user's own configuration (stack/gateway_config.py); None passes every model on to the mock.
         with_packages: what is installed beside LiteLLM (`installing.checked_packages`).
+        backend: what starts it.
+        database: keep virtual keys and spend in a PostgreSQL database of its own, and be asked with such a key.
+        redis: keep replies in a Redis of its own, which all instances share; how LiteLLM is told where it is. None for
+            none.
+        cpus_per_instance: cores that an instance may use at most; None for all. Containers only.
+        memory_per_instance_bytes: memory that it may use at most; None for all. Containers only.
 
     Raises:
-        BadInput: something is asked for that a gateway which runs already cannot be given.
+        BadInput: something is asked for that a gateway which runs already, or one in a container, cannot be given.
     """
 
     source: Source
@@ -41,6 +57,11 @@ class GatewaySpec:
     instances: int = 1
     config_path: Path | None = None
     with_packages: tuple[str, ...] = ()
+    backend: BackendName = "processes"
+    database: bool = False
+    redis: RedisBy | None = None
+    cpus_per_instance: float | None = None
+    memory_per_instance_bytes: int | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers, and what goes together."""
@@ -55,12 +76,33 @@ class GatewaySpec:
                 "--with-packages": bool(self.with_packages),
                 "--deps": self.deps != "of-its-time",
                 "faults": self.faults,
+                "--stack=containers": self.backend == "containers",
+                "a database": self.database,
+                "Redis": self.redis is not None,
             }
             given = [name for name, is_given in asked.items() if is_given]
             if given:
                 raise BadInput(
                     f"{self.source} runs already and is not started by perfgate: {', '.join(given)} cannot apply to it"
                 )
+        if self.backend == "containers" and (reason := self.not_in_containers) is not None:
+            raise BadInput(f"{reason}: with --stack=processes it can be measured")
+        if self.backend == "processes" and (self.cpus_per_instance or self.memory_per_instance_bytes):
+            raise BadInput(
+                "--cpus-per-instance and --memory-per-instance are limits that an engine sets on containers: they need "
+                "--stack=containers"
+            )
+
+    @property
+    def not_in_containers(self) -> str | None:
+        """Why it cannot run in a container, in words; None when it can: an image holds a release as it was made."""
+        if not isinstance(self.source, Release):
+            return f"{self.source} is not in an image of LiteLLM: containers run releases"
+        if self.with_packages:
+            return f"--with-packages {' '.join(self.with_packages)!r} is not in an image of LiteLLM"
+        if self.deps != "of-its-time":
+            return f"--deps {self.deps}: the dependencies of an image of LiteLLM are those it was built with"
+        return None
 
     def __str__(self) -> str:
         """As it stands in a table: `litellm 1.106.2`, and whatever is not the default."""
@@ -71,6 +113,16 @@ class GatewaySpec:
             said.append(f"{self.workers} workers" + (" each" if self.instances > 1 else ""))
         if self.config_path is not None:
             said.append(f"config {self.config_path.name}")
+        if self.database:
+            said.append("with a database")
+        if self.redis is not None:
+            said.append("with Redis" + (" by URL" if self.redis == "url" else ""))
+        if self.backend == "containers":
+            said.append("in containers")
+        if self.cpus_per_instance is not None:
+            said.append(f"{self.cpus_per_instance:g} cores each")
+        if self.memory_per_instance_bytes is not None:
+            said.append(f"{self.memory_per_instance_bytes / 2**20:g} MiB each")
         return ", ".join(said)
 
     @property
@@ -89,7 +141,10 @@ class GatewaySpec:
         words += ["--instances", str(self.instances)] if self.instances > 1 else []
         words += ["--gateway-config", str(self.config_path)] if self.config_path else []
         words += ["--with-packages", " ".join(self.with_packages)] if self.with_packages else []
-        return shlex.join(words)
+        words += ["--cpus-per-instance", f"{self.cpus_per_instance:g}"] if self.cpus_per_instance else []
+        if self.memory_per_instance_bytes is not None:
+            words += ["--memory-per-instance", f"{self.memory_per_instance_bytes // 2**20}m"]
+        return shlex.join([*words, "--stack", self.backend])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +155,9 @@ class Arm:
         name: `direct`, `gateway`, `baseline`, `candidate`, `callback_on` …; unique within a measurement.
         gateway: what stands between generator and mock; None is the direct arm.
         model: the model its requests ask for.
+        same_prompt: whether all requests of a window carry the same prompt, which a cache may answer; else each has its
+            own.
+        direct_on: of the direct arm: whose mock it asks. Each backend has its own, behind its own network path.
 
     >>> Arm("direct", gateway=None).is_direct
     True
@@ -108,8 +166,15 @@ class Arm:
     name: str
     gateway: GatewaySpec | None
     model: str = PLAIN_MODEL
+    same_prompt: bool = False
+    direct_on: BackendName = "processes"
 
     @property
     def is_direct(self) -> bool:
         """Whether requests go to the mock without a gateway."""
         return self.gateway is None
+
+    @property
+    def backend(self) -> BackendName:
+        """Where what it asks runs."""
+        return self.gateway.backend if self.gateway is not None else self.direct_on

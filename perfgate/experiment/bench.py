@@ -1,13 +1,16 @@
-"""What stands ready for an experiment: supervisor, mock endpoint, generator, and gateways on demand.
+"""What stands ready for an experiment: supervisor, a mock on each backend, generator, and gateways on demand.
 
-Comes in: the cache of environments, a plan of cores, and what runs already (a mock, a gateway). Goes out: what
-experiment/rounds.py asks of a `Bench`. Everything that is started ends with the context, and with this process, however
-it ends. What runs already is proven with one real request, and left alone.
+Comes in: the cache of environments, which backends, a plan of cores, and what runs already (a mock, a gateway, a
+PostgreSQL server). Goes out: what experiment/rounds.py asks of a `Bench`. Everything that is started ends with the
+context, and with this process, however it ends. What runs already is proven with one real request, and left alone.
+
+A gateway with a database gets a server that takes exactly the connections its pools may open (and a margin), a database
+of its own in it, and a virtual key that all requests are sent with; one with Redis gets a Redis of its own.
 """
 
 import os
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -16,18 +19,36 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
-import psutil
 
 from perfgate.errors import StackFailed
-from perfgate.experiment.arms import PLAIN_MODEL, GatewaySpec
+from perfgate.experiment.arms import DATABASE_FLUSH_S, DATABASE_POOL_LIMIT, PLAIN_MODEL, BackendName, GatewaySpec
+from perfgate.experiment.ledger import DatabaseLedger
+from perfgate.experiment.sites import ContainerSite, Installed, ProcessSite, Site
+from perfgate.load.job import Target
 from perfgate.load.runner import Generator
+from perfgate.measure.process_tree import TreeSnapshot, snapshot
+from perfgate.stack.admin import new_virtual_key
 from perfgate.stack.affinity import CorePlan, plan_cores
-from perfgate.stack.environments import Environment, EnvironmentCache
+from perfgate.stack.backend import Limits, RunningService, Snapshot
+from perfgate.stack.database import Database
+from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.gateway_config import read_gateway_config
+from perfgate.stack.images import OFFICIAL, Images
 from perfgate.stack.inspection import ServiceFacts, service_facts
-from perfgate.stack.litellm import CHAT_PATH, FAULTS_CALLBACK, LiteLLM, faults_file
-from perfgate.stack.mock import REPLY_TEXT, Mock
-from perfgate.stack.processes import ProcessBackend, Running
+from perfgate.stack.litellm import (
+    CHAT_PATH,
+    FAULTS_CALLBACK,
+    DatabaseAccess,
+    LiteLLM,
+    RedisAccess,
+    faults_file,
+)
+from perfgate.stack.mock import REPLY_TEXT, received_requests
+from perfgate.stack.postgres import CONNECTIONS_MARGIN, Postgres, connections_needed
+from perfgate.stack.postgres_server import checked_server, fresh_database, moved_to, server_facts
+from perfgate.stack.prisma_engine import PrismaMode
+from perfgate.stack.redis import Redis
+from perfgate.stack.service import Address
 from perfgate.stack.sources import RunningUrl
 from perfgate.stack.supervision import Supervisor
 from perfgate.stack.workers import Workers, wait_for_workers
@@ -38,6 +59,9 @@ ANY_REPLY: Final = '"choices"'
 PROOF_TIMEOUT_S: Final = 30.0
 #: What of an answer is worth showing.
 SHOWN_ANSWER_CHARS: Final = 300
+ONLY_PROCESSES: Final[tuple[BackendName, ...]] = ("processes",)
+#: Far more than the replies of one run: nothing is evicted.
+REDIS_MEMORY_MIB: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +70,41 @@ class RunningGateway:
 
     Args:
         chat_urls: where chat completions are POSTed to, one for each instance.
-        api_key: the key that all of them accept; None where none is needed.
-        instances: their processes; empty for a gateway that somebody else started.
+        api_key: the key that all of them accept; None where none is needed. Of a gateway with a database a virtual one.
+        instances: what runs; empty for a gateway that somebody else started.
         workers: the workers of each.
+        ledger: of its database; None where it has none.
+        database_server: that its database is on, when that is ours.
     """
 
     chat_urls: tuple[str, ...]
     api_key: str | None = field(repr=False)
-    instances: tuple[Running, ...] = ()
+    instances: tuple[RunningService, ...] = ()
     workers: tuple[Workers, ...] = ()
+    ledger: DatabaseLedger | None = None
+    database_server: "DatabaseServer | None" = None
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Of the first process of each instance; empty where CPU and memory cannot be measured."""
-        return tuple(instance.pid for instance in self.instances)
+        """Of the first process of each instance; empty for a gateway that somebody else started."""
+        return tuple(up.pid for up in self.instances)
+
+    def targets(self, model: str) -> tuple[Target, ...]:
+        """Where its requests go, one for each instance."""
+        if not self.instances:
+            return tuple(Target(url, model, self.api_key) for url in self.chat_urls)
+        return tuple(
+            Target(url, model, self.api_key, accepts_in=up.pid)
+            for url, up in zip(self.chat_urls, self.instances, strict=True)
+        )
+
+    def uses(self) -> Sequence[Snapshot]:
+        """What each instance has used so far; empty for a gateway that somebody else started."""
+        return [up.use() for up in self.instances]
+
+    def tree_uses(self) -> Sequence[TreeSnapshot]:
+        """The same by process trees, where `uses` reads control groups."""
+        return [snapshot(up.pid) for up in self.instances if not isinstance(up.use(), TreeSnapshot)]
 
     def check_alive(self) -> None:
         """Raise ServiceDied when one of its instances or their workers has ended."""
@@ -69,21 +114,67 @@ class RunningGateway:
             workers.check_alive()
 
 
-class ProcessBench:
-    """The bench of the process backend.
+@dataclass(frozen=True, slots=True)
+class DatabaseServer:
+    """A PostgreSQL server as two sides reach it.
 
-    `with ProcessBench(cache) as bench: run_rounds(bench, ...)`
+    Args:
+        url: of its maintenance database, for this process.
+        inner_address: for gateways.
+        service, running: when it is ours; None of somebody else's.
+    """
+
+    url: str = field(repr=False)
+    inner_address: Address | None = None
+    service: Postgres | None = None
+    running: RunningService | None = None
+
+    def inner_url(self, url: str) -> str:
+        """How gateways name the database of that URL."""
+        if self.inner_address is None:
+            return url
+        return moved_to(url, self.inner_address.host, self.inner_address.port)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A gateway before its start.
+
+    Args:
+        spec: as asked for.
+        services: its instances, which share their key; none for one that runs already.
+        installed: what they run from.
+        database: for this process; None without one.
+        server: that it is on.
+    """
+
+    spec: GatewaySpec
+    services: tuple[LiteLLM, ...] = ()
+    installed: Installed | None = None
+    database: Database | None = None
+    server: DatabaseServer | None = None
+
+
+class StackBench:
+    """The bench that starts a real stack, on one backend or several.
+
+    `with StackBench(cache) as bench: run_rounds(bench, ...)`
 
     Args:
         cache: where environments are.
+        backends: that have a mock and can start gateways.
         on_service: called with the name and the facts of every service once it is up, for the record.
         parent_dir: where the run's temporary folder is made; None for the system's.
         kept_logs_dir: where the log of a service that failed is kept; None keeps none.
         say: called with a line before anything that takes long, such as an installation.
         mock_url: an endpoint that runs already, its chat completions at `mock_url/chat/completions`; None starts the
             mock endpoint of our own.
+        postgres_url: of a PostgreSQL server that runs already; None starts one.
+        prisma_mode: engine of gateways with a database.
+        images: that containers run from.
         model: what a gateway or a mock that runs already is asked for, to prove that it answers.
-        environ: where the API key of a gateway that runs already is looked up; None for this process's own.
+        environ: where the API key of a gateway that runs already is looked up, and what installations may see; None for
+            this process's own.
     """
 
     mock_delay_ms = 0.0
@@ -91,40 +182,75 @@ class ProcessBench:
     def __init__(
         self,
         cache: EnvironmentCache,
+        backends: Collection[BackendName] = ONLY_PROCESSES,
         on_service: Callable[[str, dict[str, Any]], None] = lambda name, facts: None,
         parent_dir: Path | None = None,
         kept_logs_dir: Path | None = None,
         say: Callable[[str], None] = lambda line: None,
         mock_url: str | None = None,
+        postgres_url: str | None = None,
+        prisma_mode: PrismaMode = "native",
+        images: Images = OFFICIAL,
         model: str = PLAIN_MODEL,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.cores: CorePlan = plan_cores(os.sched_getaffinity(0))
         #: What runs in the gateways that were started, for `inspection.differences_in_words`.
         self.facts: dict[GatewaySpec, ServiceFacts] = {}
-        self.mock: Running | None = None
+        #: By backend, once the bench is open.
+        self.sites: dict[BackendName, Site] = {}
         self._cache = cache
+        self._backends: tuple[BackendName, ...] = tuple(dict.fromkeys(backends))
         self._on_service = on_service
         self._parent_dir = parent_dir
         self._kept_logs_dir = kept_logs_dir
         self._say = say
         self._mock_url = mock_url
+        self._postgres_url = postgres_url
+        self._prisma_mode: PrismaMode = prisma_mode
+        self._images = images
         self._model = model
         self._environ = os.environ if environ is None else environ
-        self._environments: dict[object, Environment] = {}
 
     def __enter__(self) -> Self:
-        """Start supervisor, mock and generator; see that a mock which runs already answers."""
+        """Start supervisor, mocks and generator; see that a mock which runs already answers."""
         with ExitStack() as stack:
             if self._mock_url is not None:
-                prove(f"the mock endpoint that --mock-url={self._mock_url} names", self.direct_url, self._model, None)
+                what = f"the mock endpoint that --mock-url={self._mock_url} names"
+                prove(what, f"{self._mock_url}/chat/completions", self._model, None)
             supervisor = stack.enter_context(Supervisor(self._parent_dir))
-            self._backend = ProcessBackend(supervisor, self._kept_logs_dir)
-            if self._mock_url is None:
-                self.mock = stack.enter_context(self._backend.running(Mock(), self.cores.mock))
+            for name in self._backends:
+                site = self.sites[name] = self._opened(name, supervisor, stack)
+                if site.mock is not None:
+                    self._on_service("mock", site.facts(site.mock))
             self.generator = stack.enter_context(Generator())
             self._stack = stack.pop_all()
         return self
+
+    def _opened(self, name: BackendName, supervisor: Supervisor, stack: ExitStack) -> Site:
+        has_mock = self._mock_url is None
+        if name == "processes":
+            processes = ProcessSite(
+                supervisor,
+                self.cores,
+                has_mock=has_mock,
+                cache=self._cache,
+                prisma_mode=self._prisma_mode,
+                environ=self._environ,
+                kept_logs_dir=self._kept_logs_dir,
+                say=self._say,
+            )
+            return stack.enter_context(processes)
+        containers = ContainerSite(
+            supervisor.run_dir / "containers",
+            self.cores,
+            has_mock=has_mock,
+            images=self._images,
+            prisma_mode=self._prisma_mode,
+            kept_logs_dir=self._kept_logs_dir,
+            say=self._say,
+        )
+        return stack.enter_context(containers)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -133,107 +259,171 @@ class ProcessBench:
         self._stack.close()
 
     @property
-    def api_base(self) -> str:
-        """What gateways take for the endpoint of every model."""
-        if self._mock_url is not None:
-            return self._mock_url
-        assert self.mock is not None, "the bench is open"
-        return self.mock.address.url + CHAT_PATH.removesuffix("/chat/completions")
-
-    @property
-    def direct_url(self) -> str:
-        """The mock's address for chat completions."""
-        return f"{self.api_base}/chat/completions"
-
-    @property
     def generator_cpus(self) -> tuple[int, ...]:
         """Cores of the generator."""
         return self.cores.generator
 
+    def api_base(self, backend: BackendName) -> str:
+        """What gateways of a backend take for the endpoint of every model."""
+        if self._mock_url is not None:
+            return self._mock_url
+        return _api_base(self._mock(backend).inner_address)
+
+    def direct_url(self, backend: BackendName) -> str:
+        """The address of a backend's mock for chat completions."""
+        base = self._mock_url if self._mock_url is not None else _api_base(self._mock(backend).address)
+        return f"{base}/chat/completions"
+
+    def upstream_requests(self, backend: BackendName) -> int | None:
+        """How many chat completions a backend's mock has received so far; None where it is not ours."""
+        return None if self._mock_url is not None else received_requests(self._mock(backend).address.url)
+
+    def _mock(self, backend: BackendName) -> RunningService:
+        mock = self.sites[backend].mock
+        assert mock is not None, "it is ours"
+        return mock
+
     def check_alive(self) -> None:
-        """Raise ServiceDied when the mock has ended; one that somebody else started is not ours to look after."""
-        if self.mock is not None:
-            self.mock.check_alive()
-
-    def install(self, spec: GatewaySpec) -> Environment:
-        """The environment of a gateway, made if need be; in use until the bench ends.
-
-        Raises:
-            TypeError: it runs already.
-        """
-        if isinstance(spec.source, RunningUrl):
-            raise TypeError(f"{spec} runs already: there is nothing to install")
-        key = (spec.source, spec.deps, spec.with_packages)
-        if key not in self._environments:
-            using = self._cache.using(spec.source, spec.deps, spec.with_packages, say=self._say)
-            self._environments[key] = self._stack.enter_context(using)
-        return self._environments[key]
+        """Raise ServiceDied when a mock has ended; one that somebody else started is not ours to look after."""
+        for site in self.sites.values():
+            if site.mock is not None:
+                site.mock.check_alive()
 
     def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> Sequence[RunningGateway]:
         """Start gateways side by side, on all cores, since starting is not measured; then pin each to its cores.
 
         Args:
-            specs: one for each gateway wanted; equal ones get processes of their own.
+            specs: one for each gateway wanted; equal ones get processes, databases and Redis of their own.
             until_closed: stops them when it closes.
         """
-        services = [self._services(spec, number) for number, spec in enumerate(specs, 1)]
-        running: list[Running] = []
-        until_closed.callback(lambda: self._backend.stop(running))
+        with_prisma = any(spec.database for spec in specs)
+        servers = self._database_servers([spec for spec in specs if spec.database], until_closed)
+        planned = [
+            self._planned(spec, number, with_prisma, servers.get(spec.backend), until_closed)
+            for number, spec in enumerate(specs, 1)
+        ]
+        running: dict[BackendName, list[RunningService]] = {name: [] for name in self.sites}
+        for name, of_site in running.items():
+            until_closed.callback(self.sites[name].backend.stop, of_site)
 
-        def start(service: LiteLLM) -> Running:
-            up = self._backend.start(service)
-            running.append(up)
+        def start(spec: GatewaySpec, service: LiteLLM) -> RunningService:
+            limits = Limits(spec.cpus_per_instance, spec.memory_per_instance_bytes)
+            up = self.sites[spec.backend].backend.start(service, limits=limits)
+            running[spec.backend].append(up)
             return up
 
         with ThreadPoolExecutor(max_workers=max(2, len(os.sched_getaffinity(0)))) as pool:
-            futures = [[pool.submit(start, service) for service in of_spec] for of_spec in services]
+            futures = [[pool.submit(start, plan.spec, service) for service in plan.services] for plan in planned]
             # The first error wins, but only after every start has ended: none may be forgotten half-way.
-        started = [[future.result() for future in of_spec] for of_spec in futures]
-        return [
-            self._gateway(spec, of_spec, instances)
-            for spec, of_spec, instances in zip(specs, services, started, strict=True)
-        ]
+        started = [[future.result() for future in of_plan] for of_plan in futures]
+        return [self._gateway(plan, instances) for plan, instances in zip(planned, started, strict=True)]
 
-    def _services(self, spec: GatewaySpec, number: int) -> list[LiteLLM]:
-        """The instances of a gateway, which share their key; none for one that runs already."""
+    def _database_servers(
+        self, specs: Sequence[GatewaySpec], until_closed: ExitStack
+    ) -> Mapping[BackendName, DatabaseServer]:
+        """One for all gateways of a backend that need one, which takes what they may open."""
+        servers = {}
+        for backend in dict.fromkeys(spec.backend for spec in specs):
+            needed = CONNECTIONS_MARGIN + sum(connections_of(spec) for spec in specs if spec.backend == backend)
+            if self._postgres_url is not None:
+                self._on_service("postgres", {**asdict(checked_server(self._postgres_url, needed)), "ours": False})
+                servers[backend] = DatabaseServer(self._postgres_url)
+                continue
+            service, site = Postgres(max_connections=needed), self.sites[backend]
+            up = until_closed.enter_context(site.backend.running(service, self.cores.mock))
+            server = DatabaseServer(service.url(up.address), up.inner_address, service, up)
+            self._on_service("postgres", {**site.facts(up), **asdict(server_facts(server.url)), "ours": True})
+            servers[backend] = server
+        return servers
+
+    def _planned(
+        self,
+        spec: GatewaySpec,
+        number: int,
+        with_prisma: bool,
+        server: DatabaseServer | None,
+        until_closed: ExitStack,
+    ) -> _Planned:
+        """What has to be there before a gateway is started, and its instances."""
         if isinstance(spec.source, RunningUrl):
-            return []
+            return _Planned(spec)
+        site = self.sites[spec.backend]
+        installed = site.install(spec, with_prisma=with_prisma)
+        url, access = None, None
+        if spec.database:
+            assert server is not None
+            assert installed.prisma is not None
+            url = until_closed.enter_context(fresh_database(server.url))
+            inner_url = server.inner_url(url)
+            self._say(f"making LiteLLM's tables for {spec}")
+            installed.prisma.migrate(url, inner_url)
+            access = DatabaseAccess(inner_url, installed.prisma.variables, DATABASE_POOL_LIMIT, DATABASE_FLUSH_S)
+        redis = None
+        if spec.redis is not None:
+            service = Redis(REDIS_MEMORY_MIB, name=f"redis-{number}")
+            up = until_closed.enter_context(site.backend.running(service, self.cores.mock))
+            redis = RedisAccess(up.inner_address, service.password, spec.redis)
+            self._on_service(service.name, site.facts(up))
         first = LiteLLM(
-            self.install(spec),
-            self.api_base,
+            installed.environment,
+            self.api_base(spec.backend),
             workers=spec.workers,
             config=read_gateway_config(spec.config_path) if spec.config_path else None,
             reply_contains=REPLY_TEXT if self._mock_url is None else ANY_REPLY,
             callbacks=(FAULTS_CALLBACK,) if spec.faults else (),
             extra_files=faults_file() if spec.faults else {},
+            is_priced=with_prisma,
+            database=access,
+            redis=redis,
             name=f"litellm-{number}",
         )
-        if spec.instances == 1:
-            return [first]
-        return [replace(first, name=f"{first.name}-instance-{instance}") for instance in range(1, spec.instances + 1)]
+        services: tuple[LiteLLM, ...] = (first,)
+        if spec.instances > 1:
+            services = tuple(replace(first, name=f"{first.name}-instance-{n}") for n in range(1, spec.instances + 1))
+        return _Planned(spec, services, installed, Database(url) if url is not None else None, server)
 
-    def _gateway(self, spec: GatewaySpec, services: Sequence[LiteLLM], instances: Sequence[Running]) -> RunningGateway:
+    def _gateway(self, plan: _Planned, instances: Sequence[RunningService]) -> RunningGateway:
         """A gateway whose instances are up: pinned, and its facts told."""
+        spec, services = plan.spec, plan.services
         if isinstance(spec.source, RunningUrl):
             key = self._environ[spec.source.key_env] if spec.source.key_env else None
             prove(f"the {spec.source}", spec.source.chat_url, self._model, key)
             self._on_service(str(spec), {"source": asdict(spec.source.facts)})
             return RunningGateway((spec.source.chat_url,), key)
-        installed = services[0].installed
+        assert plan.installed is not None
+        environment, prisma, site = plan.installed.environment, plan.installed.prisma, self.sites[spec.backend]
         workers = tuple(
             wait_for_workers(up, spec.workers, deadline_s=service.start_deadline_s)
             for up, service in zip(instances, services, strict=True)
         )
         for up in instances:
-            pin_tree(up.pid, self.cores.gateway)
+            up.pin(self.cores.gateway)
             facts = service_facts(
-                up, python_version=installed.python_version, packages=installed.packages, workers=spec.workers
+                up, python_version=environment.python_version, packages=environment.packages, workers=spec.workers
             )
             self.facts[spec] = facts
-            chosen = {"source": asdict(installed.source), "deps": installed.deps, "until": installed.exclude_newer}
+            chosen: dict[str, Any] = {"source": asdict(environment.source), "deps": environment.deps}
+            chosen |= {"until": environment.exclude_newer, **site.facts(up)}
+            if spec.database and prisma is not None:
+                chosen |= {"prisma_mode": prisma.mode, "prisma_engine": prisma.engine, "flush_s": DATABASE_FLUSH_S}
             self._on_service(f"{spec} ({up.name})", {**asdict(facts), **chosen})
+        api_key, ledger = services[0].master_key, None
+        if plan.database is not None:
+            api_key = new_virtual_key(instances[0].address.url, services[0].master_key)
+            ledger = DatabaseLedger(plan.database, api_key, connections_of(spec))
         chat_urls = tuple(f"{up.address.url}{CHAT_PATH}" for up in instances)
-        return RunningGateway(chat_urls, services[0].master_key, tuple(instances), workers)
+        return RunningGateway(
+            chat_urls, api_key, tuple(instances), workers, ledger, plan.server if spec.database else None
+        )
+
+
+def connections_of(spec: GatewaySpec) -> int:
+    """What the pools of a gateway may open together."""
+    return connections_needed(DATABASE_POOL_LIMIT, spec.workers, spec.instances, margin=0)
+
+
+def _api_base(address: Address) -> str:
+    return address.url + CHAT_PATH.removesuffix("/chat/completions")
 
 
 def prove(what: str, chat_url: str, model: str, api_key: str | None) -> None:
@@ -273,16 +463,3 @@ def prove(what: str, chat_url: str, model: str, api_key: str | None) -> None:
         f"  asked        POST {chat_url} for the model {model}\n"
         f"  last answer  {answer}"
     )
-
-
-def pin_tree(pid: int, cpus: Sequence[int]) -> None:
-    """Keep every thread of a process and of its descendants on these cores; empty leaves them alone."""
-    if not cpus:
-        return
-    process = psutil.Process(pid)
-    for member in [process, *process.children(recursive=True)]:
-        for thread in member.threads():
-            try:
-                os.sched_setaffinity(thread.id, cpus)
-            except ProcessLookupError:
-                continue  # the thread has ended in the meantime

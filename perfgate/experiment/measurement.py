@@ -46,6 +46,7 @@ class GatewayUse:
         rss_after_bytes: the same after the drain.
         requests: requests sent to it between these two, warm-up included.
         cpu_resolution_ms: the granularity of `cpu_s`.
+        cpu_tree_s: the same CPU time by the process tree where `cpu_s` is by the control group; None else.
     """
 
     cpu_s: float
@@ -53,6 +54,30 @@ class GatewayUse:
     rss_after_bytes: int
     requests: int
     cpu_resolution_ms: float
+    cpu_tree_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerUse:
+    """What a gateway wrote into its database for one window, warm-up included, once it had written all, or time was up.
+
+    Args:
+        requests: sent to it, each of which should be a row.
+        rows: of the spend log.
+        rows_spend_usd: spend of these rows, added up.
+        key_spend_usd: by which the key's own spend grew.
+        waited_s: for the last of it, after the load's drain.
+        connections_max: to its database at one time, as far as was seen.
+        connections_allowed: pool limit × workers × instances.
+    """
+
+    requests: int
+    rows: int
+    rows_spend_usd: float
+    key_spend_usd: float
+    waited_s: float
+    connections_max: int
+    connections_allowed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +92,9 @@ class Window:
         seed: of its schedule.
         load: what the generator saw.
         gateway: what the gateway used; None for the direct arm.
+        upstream_requests: that reached the mock from the warm-up's first request until the drain's end; None for the
+            direct arm, and where the mock is not ours.
+        ledger: what the gateway wrote into its database; None where it has none.
     """
 
     arm: str
@@ -76,6 +104,8 @@ class Window:
     seed: int
     load: LoadResult
     gateway: GatewayUse | None
+    upstream_requests: int | None = None
+    ledger: LedgerUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +215,10 @@ class Measurement:
         """The arm's latency minus direct latency at the same percentile, offered load and rounds."""
         return self._difference(f"overhead_p{percentile:g}_ms", percentile, arm, direct, _latency)
 
+    def added_ms(self, percentile: float, arm: str = "gateway", without: str = "without") -> Estimate:
+        """What a feature adds: the arm's latency minus that of the same gateway without it."""
+        return self._difference(f"added_p{percentile:g}_ms", percentile, arm, without, _latency)
+
     def first_token_ms(self, percentile: float, arm: str = "gateway") -> Estimate:
         """Time from the intended start to the first chunk with content, of streams."""
         return self._percentile(f"first_token_p{percentile:g}_ms", percentile, arm, _first_token)
@@ -206,10 +240,25 @@ class Measurement:
 
     def cpu_ms_per_request(self, arm: str = "gateway") -> Estimate:
         """CPU of the gateway's process tree per completed request, background work of the window included."""
-        uses = [self._use(window) for window in self.of_arm(arm)]
-        cpu_ms = np.array([use.cpu_s * 1000 for use in uses])
-        completed = np.array([window.load.completed for window in self.of_arm(arm)], dtype=float)
+        cpu_ms, completed = self._cpu_ms_and_completed(arm)
         return self._ratio_of_sums("cpu_per_request_ms", "ms", cpu_ms, completed, arm)
+
+    def added_cpu_ms_per_request(self, arm: str = "gateway", without: str = "without") -> Estimate:
+        """CPU per request of the arm minus that of the same gateway without a feature."""
+        weights = self._weights()
+        (through, of_arm), (other, of_other) = (self._cpu_ms_and_completed(name) for name in (arm, without))
+        samples = weighted_ratios(through, of_arm, weights) - weighted_ratios(other, of_other, weights)
+        requests = min(self.requests(arm), self.requests(without))
+        return self._estimate("added_cpu_per_request_ms", "ms", samples, requests=requests)
+
+    def overhead_ratio(self, percentile: float, arm: str, direct: str, than: str, than_direct: str) -> Estimate:
+        """The overhead of one arm divided by that of another, each over a direct arm of its own."""
+        (values, counts), weights = self._counts([arm, direct, than, than_direct], _latency), self._weights()
+        at = [weighted_percentiles(values, of_arm, weights, percentile) for of_arm in counts]
+        requests = min(self.requests(name) for name in (arm, direct, than, than_direct))
+        samples = (at[0] - at[1]) / (at[2] - at[3])
+        needed = _requests_needed(percentile)
+        return self._estimate(f"overhead_p{percentile:g}_ratio", "", samples, requests=requests, requests_needed=needed)
 
     def rss_growth_mib_per_1000_requests(self, arm: str = "gateway") -> Estimate:
         """Growth of the gateway's resident memory per 1,000 requests, over all its windows, warm-ups included."""
@@ -229,6 +278,33 @@ class Measurement:
         return self._proportion(
             "completed_ratio", sum(window.load.completed for window in self.of_arm(arm)), self.requests(arm)
         )
+
+    def upstream_ratio(self, arm: str = "gateway") -> Estimate:
+        """Requests that reached the mock, for each that was sent to the gateway, warm-ups included."""
+        windows = self.of_arm(arm)
+        if any(window.upstream_requests is None for window in windows):
+            raise Unmeasurable(f"{self.scenario}: the endpoint behind arm {arm!r} is not ours and tells no counts")
+        reached = sum(window.upstream_requests or 0 for window in windows)
+        return self._counted(
+            f"{arm}_upstream_ratio", reached, sum(self._use(window).requests for window in windows), arm
+        )
+
+    def spend_rows_missing_ratio(self, arm: str = "gateway") -> Estimate:
+        """Share of the requests that are not one row of the spend log each; rows too many count as well."""
+        ledgers = self._ledgers(arm)
+        wrong = sum(abs(ledger.requests - ledger.rows) for ledger in ledgers)
+        return self._counted("spend_rows_missing_ratio", wrong, sum(ledger.requests for ledger in ledgers), arm)
+
+    def key_spend_error_ratio(self, arm: str = "gateway") -> Estimate:
+        """By how much the key's own spend grew more or less than its rows of the spend log say, relative to these."""
+        ledgers = self._ledgers(arm)
+        wrong_usd = sum(abs(ledger.key_spend_usd - ledger.rows_spend_usd) for ledger in ledgers)
+        return self._counted("key_spend_error_ratio", wrong_usd, sum(ledger.rows_spend_usd for ledger in ledgers), arm)
+
+    def connections_ratio(self, arm: str = "gateway") -> Estimate:
+        """The most connections to the gateway's database at one time, relative to what its pools may open."""
+        most = max(self._ledgers(arm), key=lambda ledger: ledger.connections_max / ledger.connections_allowed)
+        return self._counted("connections_ratio", most.connections_max, most.connections_allowed, arm)
 
     def _percentile(self, metric: str, percentile: float, arm: str, of: "_Of") -> Estimate:
         (values, counts), requests = self._counts([arm], of), self.requests(arm)
@@ -252,6 +328,26 @@ class Measurement:
                 f"{self.scenario}: CPU and memory of arm {window.arm!r} are not measured: its processes are not ours"
             )
         return window.gateway
+
+    def _cpu_ms_and_completed(self, arm: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """CPU time and completed requests of each round; shape (rounds,)."""
+        windows = self.of_arm(arm)
+        cpu_ms = np.array([self._use(window).cpu_s * 1000 for window in windows])
+        return cpu_ms, np.array([window.load.completed for window in windows], dtype=float)
+
+    def _ledgers(self, arm: str) -> list[LedgerUse]:
+        ledgers = [window.ledger for window in self.of_arm(arm) if window.ledger is not None]
+        if len(ledgers) < len(self.of_arm(arm)):
+            raise Unmeasurable(f"{self.scenario}: arm {arm!r} has no database that perfgate can look into")
+        return ledgers
+
+    def _counted(self, metric: str, count: float, total: float, arm: str) -> Estimate:
+        """A share that was counted and not sampled: it has no interval."""
+        if not total > 0:
+            raise NotMeasured(f"{self.scenario}: {metric} of arm {arm!r} has nothing to be a share of")
+        value, requests = count / total, self.requests(arm)
+        rounds = len(self.rounds)
+        return Estimate(metric, "", value, value, value, self.confidence, rounds, self.generations, requests)
 
     def _weights(self) -> npt.NDArray[np.int64]:
         """Row 0 is every round once (the point estimate), the others are resamples; shape (1 + RESAMPLES, rounds)."""

@@ -18,6 +18,8 @@ class Metric:
         name: in thresholds.yaml; ends in its unit.
         title: as people read it.
         estimate: computes it.
+        arms: that it reads, but for direct ones; too many errors in any of them, and it is not read.
+        is_counted: whether it is counted, so that it may be read although the load was late.
         counts_errors: whether it is itself about errors; all others wait for the error ratio to hold.
         grows_on_slow_hosts, shrinks_on_slow_hosts: whether it goes with, or against, the time that a host takes for
             the same work, so that its limits scale with the host-speed index.
@@ -26,13 +28,39 @@ class Metric:
     name: str
     title: str
     estimate: Callable[[Measurement], Estimate]
+    arms: tuple[str, ...] = ("gateway",)
+    is_counted: bool = False
     counts_errors: bool = False
     grows_on_slow_hosts: bool = False
     shrinks_on_slow_hosts: bool = False
 
 
-def _timed(name: str, title: str, of: Callable[[Measurement, float], Estimate], percentile: float) -> Metric:
-    return Metric(name, title, lambda measurement: of(measurement, percentile), grows_on_slow_hosts=True)
+#: Arms beside `gateway`: without the feature that a scenario asks about; its cache answering; told of Redis by URL.
+_BOTH: Final = ("gateway", "without")
+_HITS: Final = ("cache_hit",)
+_BY_URL: Final = ("redis_url", "gateway")
+
+
+def _timed(
+    name: str,
+    title: str,
+    of: Callable[[Measurement, float], Estimate],
+    percentile: float,
+    arms: tuple[str, ...] = ("gateway",),
+) -> Metric:
+    return Metric(name, title, lambda measurement: of(measurement, percentile), arms, grows_on_slow_hosts=True)
+
+
+def _counted(name: str, title: str, of: Callable[[Measurement], Estimate]) -> Metric:
+    return Metric(name, title, of, is_counted=True)
+
+
+def _of_cache_hits(measurement: Measurement, percentile: float) -> Estimate:
+    return measurement.latency_ms(percentile, "cache_hit")
+
+
+def _of_redis_url(measurement: Measurement, percentile: float) -> Estimate:
+    return measurement.added_ms(percentile, "redis_url", "gateway")
 
 
 def _table() -> Mapping[str, Metric]:
@@ -49,6 +77,15 @@ def _table() -> Mapping[str, Metric]:
                 p,
             ),
             _timed(f"chunk_gap_p{p}_ms", f"gap between chunks, p{p}", Measurement.chunk_gap_ms, p),
+            _timed(f"added_p{p}_ms", f"latency that it adds to the gateway, p{p}", Measurement.added_ms, p, _BOTH),
+            _timed(f"cache_hit_p{p}_ms", f"latency of replies from the cache, p{p}", _of_cache_hits, p, _HITS),
+            _timed(
+                f"redis_url_added_p{p}_ms",
+                f"latency that redis_url adds to redis_host, p{p}",
+                _of_redis_url,
+                p,
+                _BY_URL,
+            ),
         ]
     metrics += [
         Metric("cpu_per_request_ms", "CPU per request", lambda m: m.cpu_ms_per_request(), grows_on_slow_hosts=True),
@@ -59,6 +96,35 @@ def _table() -> Mapping[str, Metric]:
             "rss_growth_mib_per_1000_requests",
             "memory growth per 1,000 requests",
             lambda m: m.rss_growth_mib_per_1000_requests(),
+        ),
+        Metric(
+            "added_cpu_per_request_ms",
+            "CPU per request that it adds to the gateway",
+            lambda m: m.added_cpu_ms_per_request(),
+            _BOTH,
+            grows_on_slow_hosts=True,
+        ),
+        Metric(
+            "redis_url_added_cpu_per_request_ms",
+            "CPU per request that redis_url adds to redis_host",
+            lambda m: m.added_cpu_ms_per_request("redis_url", "gateway"),
+            _BY_URL,
+            grows_on_slow_hosts=True,
+        ),
+        _counted("spend_rows_missing_ratio", "requests not in the spend log", Measurement.spend_rows_missing_ratio),
+        _counted("key_spend_error_ratio", "spend of the key that does not add up", Measurement.key_spend_error_ratio),
+        _counted(
+            "connections_ratio", "database connections, of what the pools may open", Measurement.connections_ratio
+        ),
+        Metric(
+            "cache_hit_upstream_ratio",
+            "requests that reached the endpoint though a reply was cached",
+            lambda m: m.upstream_ratio("cache_hit"),
+            _HITS,
+            is_counted=True,
+        ),
+        _counted(
+            "upstream_ratio", "requests that reached the endpoint, for each that was sent", Measurement.upstream_ratio
         ),
         Metric("error_ratio", "requests that failed", lambda m: m.error_ratio(), counts_errors=True),
         Metric("completed_ratio", "requests answered in time", lambda m: m.completed_ratio(), counts_errors=True),

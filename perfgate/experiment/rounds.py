@@ -10,15 +10,14 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from perfgate.errors import StackFailed
-from perfgate.experiment.arms import Arm, GatewaySpec
-from perfgate.experiment.measurement import GatewayUse, Measurement, Window
+from perfgate.errors import BadInput, StackFailed
+from perfgate.experiment.arms import DATABASE_FLUSH_MAX_S, Arm, BackendName, GatewaySpec
+from perfgate.experiment.measurement import GatewayUse, LedgerUse, Measurement, Window
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
-from perfgate.measure.process_tree import TreeSnapshot, cpu_s_between, snapshot
 
 #: Requests for every process of a fresh gateway before its first window: connection pools, lazy imports, caches fill.
 SETTLE_REQUESTS: Final = 100
@@ -33,20 +32,46 @@ WINDOW_EXTRA_S: Final = 0.2
 CONNECTIONS_PER_WORKER: Final = 8
 
 
+class UseSnapshot(Protocol):
+    """What a service had used by one moment: of its process tree, or of its control group."""
+
+    @property
+    def rss_bytes(self) -> int:
+        """Resident memory."""
+
+    @property
+    def resolution_ms(self) -> float:
+        """Granularity of the CPU time."""
+
+    def cpu_s_since(self, earlier: Any) -> float:
+        """CPU time used since an earlier snapshot of the same kind."""
+
+
+class Ledger(Protocol):
+    """What a gateway writes into its database, seen from outside; experiment/ledger.py."""
+
+    def open(self) -> None:
+        """Note what there is before a window's first request, and begin to count connections."""
+
+    def close(self, requests: int) -> LedgerUse:
+        """Wait until so many requests and their spend are written, or time is up; say what has come since `open`."""
+
+
 class Gateway(Protocol):
     """A gateway that runs."""
 
     @property
-    def pids(self) -> tuple[int, ...]:
-        """Of the first process of each instance; empty where its CPU and memory cannot be measured."""
+    def ledger(self) -> Ledger | None:
+        """Of its database; None where it has none."""
 
-    @property
-    def chat_urls(self) -> tuple[str, ...]:
-        """Where chat completions are POSTed to, one for each instance."""
+    def targets(self, model: str) -> tuple[Target, ...]:
+        """Where its requests go, one for each instance."""
 
-    @property
-    def api_key(self) -> str | None:
-        """The key that every instance accepts."""
+    def uses(self) -> Sequence[UseSnapshot]:
+        """What each instance has used so far; empty where it cannot be measured."""
+
+    def tree_uses(self) -> Sequence[UseSnapshot]:
+        """The same by its process trees, where `uses` reads control groups: to check one by the other. Else empty."""
 
     def check_alive(self) -> None:
         """Raise StackFailed when an instance has ended."""
@@ -66,9 +91,11 @@ class Bench(Protocol):
     def generator(self) -> Runner:
         """The load generator."""
 
-    @property
-    def direct_url(self) -> str:
-        """The mock's own address for chat completions."""
+    def direct_url(self, backend: BackendName) -> str:
+        """The own address for chat completions of a backend's mock."""
+
+    def upstream_requests(self, backend: BackendName) -> int | None:
+        """How many requests a backend's mock has received so far; None where it is not ours."""
 
     @property
     def generator_cpus(self) -> tuple[int, ...]:
@@ -82,7 +109,7 @@ class Bench(Protocol):
         """Start gateways side by side; the stack stops them when it closes."""
 
     def check_alive(self) -> None:
-        """Raise StackFailed when the mock has ended."""
+        """Raise StackFailed when a mock has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +191,14 @@ def run_rounds(
         on_window: called after every window with everything measured so far.
 
     Raises:
+        BadInput: a window is too short for a gateway with a database.
         StackFailed: a service did not start or died; what was measured before went to `on_window`.
     """
+    if schedule.window_s < 2 * DATABASE_FLUSH_MAX_S and any(arm.gateway and arm.gateway.database for arm in arms):
+        raise BadInput(
+            f"scenario {scenario}: window_s={schedule.window_s:g} must be at least {2 * DATABASE_FLUSH_MAX_S}: two "
+            f"times of writing, at most {DATABASE_FLUSH_MAX_S} s apart, which belongs to what is measured"
+        )
     measurement = Measurement(
         scenario,
         tuple(arms),
@@ -208,8 +241,18 @@ def run_rounds(
                     )
                     window_seed = order.getrandbits(32)
                     served_by = generations[generation][arm.gateway] if arm.gateway is not None else None
-                    load, use = loader.window(arm, served_by, schedules[arm.name], window_seed)
-                    window = Window(arm.name, generation, block, position, window_seed, load, use)
+                    loaded = loader.window(arm, served_by, schedules[arm.name], window_seed)
+                    window = Window(
+                        arm.name,
+                        generation,
+                        block,
+                        position,
+                        window_seed,
+                        loaded.load,
+                        loaded.gateway,
+                        loaded.upstream_requests,
+                        loaded.ledger,
+                    )
                     measurement = measurement.with_windows((window,))
                     on_window(measurement)
             if block + 1 < plan.per_generation:
@@ -219,6 +262,16 @@ def run_rounds(
             if time_left_s() < block_s:
                 return replace(measurement, stopped="the profile's budget_minutes are used up")
     return replace(measurement, stopped="per_generation_max rounds are done")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What one load was, as `Window` has it."""
+
+    load: LoadResult
+    gateway: GatewayUse | None = None
+    upstream_requests: int | None = None
+    ledger: LedgerUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,51 +295,63 @@ class _Loader:
         else:
             requests = SETTLE_REQUESTS * arm.gateway.processes
             settling = OpenLoop(schedule.offered_rps, warm_up_s=0, window_s=max(requests / schedule.offered_rps, 0.1))
-        self._run(self._job(arm, gateway, settling, seed=0), gateway)
+        if gateway.ledger is not None:
+            gateway.ledger.open()
+        load = self._run(self._job(arm, gateway, settling, seed=0), gateway)
+        if gateway.ledger is not None:
+            gateway.ledger.close(load.sent)
 
-    def window(
-        self, arm: Arm, gateway: Gateway | None, schedule: Schedule, seed: int
-    ) -> tuple[LoadResult, GatewayUse | None]:
-        """Load an arm for one window; the second value is None where there is no process to look at."""
+    def window(self, arm: Arm, gateway: Gateway | None, schedule: Schedule, seed: int) -> "Loaded":
+        """Load an arm for one window."""
         job = self._job(arm, gateway, schedule, seed)
         if gateway is None:
             self.bench.check_alive()
-            return self.bench.generator.run(job), None
-        if not gateway.pids:
-            return self._run(job, gateway), None
-        before = _snapshots(gateway)
-        opened: list[TreeSnapshot] = []
+            return Loaded(self.bench.generator.run(job))
+        upstream_before = self.bench.upstream_requests(arm.backend)
+        if gateway.ledger is not None:
+            gateway.ledger.open()
+        before = gateway.uses()
+        opened: list[Sequence[UseSnapshot]] = []
 
         def on_event(name: str) -> None:
             if name == "window_opened":
-                opened.extend(_snapshots(gateway))
+                opened.extend([gateway.uses(), gateway.tree_uses()])
 
         load = self._run(job, gateway, on_event)
         gateway.check_alive()
-        drained = _snapshots(gateway)
+        requests = load.sent + _warm_up_requests(schedule, load)
+        # What it still writes belongs to this window, and must not disturb the next.
+        ledger = gateway.ledger.close(requests) if gateway.ledger is not None else None
+        drained, drained_trees = gateway.uses(), gateway.tree_uses()
+        upstream = self.bench.upstream_requests(arm.backend)
+        upstream_requests = upstream - upstream_before if upstream is not None and upstream_before is not None else None
+        if not drained:
+            return Loaded(load, None, upstream_requests, ledger)
         use = GatewayUse(
-            cpu_s=sum(cpu_s_between(start, end) for start, end in zip(opened, drained, strict=True)),
-            rss_before_bytes=sum(tree.rss_bytes for tree in before),
-            rss_after_bytes=sum(tree.rss_bytes for tree in drained),
-            requests=load.sent + _warm_up_requests(schedule, load),
-            cpu_resolution_ms=max(tree.resolution_ms for tree in drained),
+            cpu_s=_cpu_s(opened[0], drained),
+            rss_before_bytes=sum(use.rss_bytes for use in before),
+            rss_after_bytes=sum(use.rss_bytes for use in drained),
+            requests=requests,
+            cpu_resolution_ms=max(use.resolution_ms for use in drained),
+            cpu_tree_s=_cpu_s(opened[1], drained_trees) if drained_trees else None,
         )
-        return load, use
+        return Loaded(load, use, upstream_requests, ledger)
 
     def _job(self, arm: Arm, gateway: Gateway | None, schedule: Schedule, seed: int) -> LoadJob:
-        urls: tuple[str, ...] = (self.bench.direct_url,)
-        api_key, workers = None, 1
         if gateway is not None and arm.gateway is not None:
-            urls, api_key, workers = gateway.chat_urls, gateway.api_key, arm.gateway.workers
+            targets, workers = gateway.targets(arm.model), arm.gateway.workers
+        else:
+            targets, workers = (Target(self.bench.direct_url(arm.backend), arm.model),), 1
         return LoadJob(
-            tuple(Target(url, arm.model, api_key) for url in urls),
+            targets,
             schedule,
             seed,
             payload_bytes=self.payload_bytes,
             cpus=self.bench.generator_cpus,
             stream=self.stream,
-            connections=_connections(schedule, len(urls), workers) if workers > 1 else 0,
+            connections=_connections(schedule, len(targets), workers) if workers > 1 else 0,
             processes=workers,
+            same_prompt=arm.same_prompt,
         )
 
     def _run(self, job: LoadJob, gateway: Gateway, on_event: Callable[[str], None] | None = None) -> LoadResult:
@@ -304,8 +369,8 @@ def _connections(schedule: Schedule, instances: int, workers: int) -> int:
     return workers * max(CONNECTIONS_PER_WORKER, math.ceil(users / (instances * workers)))
 
 
-def _snapshots(gateway: Gateway) -> list[TreeSnapshot]:
-    return [snapshot(pid) for pid in gateway.pids]
+def _cpu_s(opened: Sequence[UseSnapshot], drained: Sequence[UseSnapshot]) -> float:
+    return sum(end.cpu_s_since(start) for start, end in zip(opened, drained, strict=True))
 
 
 def _warm_up_requests(schedule: Schedule, load: LoadResult) -> int:

@@ -59,7 +59,7 @@ def add_load(commands: "argparse._SubParsersAction[Any]") -> None:
         help="send a load to a gateway and show what came of it",
         description="Send chat completions, either at a fixed rate, whether or not earlier ones were answered, or as a "
         "number of users each of whom waits for the reply before the next request. Latency is shown from the intended "
-        "start of each request. No prompt repeats, so no cache can answer.",
+        "start of each request. No prompt repeats, so no cache can answer, unless --same-prompt asks for one.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -95,6 +95,7 @@ def add_load(commands: "argparse._SubParsersAction[Any]") -> None:
         help="of --rate: evenly spaced requests, or random gaps as of users who do not know of each other (constant)",
     )
     option("--model", default=DEFAULT_MODEL, metavar="M", help="the model to ask for (%(default)s)")
+    option("--same-prompt", action="store_true", help="send one prompt again and again, which a cache may answer")
     option("--stream", action="store_true", help="ask for streams, and show first tokens and gaps between chunks")
     option("--api-key-env", metavar="NAME", help="the environment variable that holds the API key")
     option(
@@ -177,6 +178,7 @@ def _job(options: argparse.Namespace) -> LoadJob:
             in_flight_cap=options.in_flight_cap,
             cpus=() if options.cpus is None else parse_cpus(options.cpus),
             stream=options.stream,
+            same_prompt=options.same_prompt,
             connections=options.connections,
         )
     except ValueError as error:

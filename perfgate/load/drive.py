@@ -23,7 +23,7 @@ from mock_openai.alarm import Alarm, until
 from perfgate.load.endpoint import Endpoint
 from perfgate.load.http_client import HttpClient, Peer, find_peer, request_head
 from perfgate.load.job import LoadJob, Target
-from perfgate.load.payload import Payload
+from perfgate.load.payload import Payload, new_load_id
 from perfgate.load.recording import Course, Recording
 from perfgate.load.result import Failure, LoadResult
 from perfgate.load.schedule import MAX_REQUESTS, ClosedLoop, OpenLoop, Schedule
@@ -67,7 +67,8 @@ async def drive(job: LoadJob, *, in_flight_cap: int, announce: Callable[[Instant
         Unreachable: a target accepts no connections, or not as many as are to be opened ahead; nothing was sent.
         TooManyRequests: of a closed loop.
     """
-    routes = [await _route(target, job) for target in job.targets]
+    load_id = new_load_id()
+    routes = [await _route(target, job, load_id) for target in job.targets]
     # No collection within the load: it would be measured as the gateway's. Connections leave no cycles behind.
     gc.collect()
     gc.freeze()
@@ -86,9 +87,10 @@ async def drive(job: LoadJob, *, in_flight_cap: int, announce: Callable[[Instant
                 load,
                 connections=job.connections,
                 processes=job.processes,
+                accepts_in=target.accepts_in,
                 stream=job.stream,
             )
-            for route in routes
+            for route, target in zip(routes, job.targets, strict=True)
         ]
         try:
             for client in clients:
@@ -113,9 +115,9 @@ class _Route:
     api_key: str | None
 
 
-async def _route(target: Target, job: LoadJob) -> _Route:
+async def _route(target: Target, job: LoadJob, load_id: bytes) -> _Route:
     endpoint = Endpoint.of_url(target.url)
-    payload = Payload(target.model, job.payload_bytes, stream=job.stream)
+    payload = Payload(target.model, job.payload_bytes, stream=job.stream, same_prompt=job.same_prompt, load_id=load_id)
     head = request_head(endpoint, api_key=target.api_key, body_bytes=payload.body_bytes, stream=job.stream)
     return _Route(await find_peer(endpoint), head, payload, target.api_key)
 

@@ -26,7 +26,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from perfgate.load.endpoint import Endpoint
 from perfgate.load.event_stream import EventStream
 from perfgate.load.result import Failure
-from perfgate.measure.acceptors import acceptors
+from perfgate.measure.acceptors import AcceptorsUnknown, acceptors
 
 OVERHEAD_HEADER: Final = b"x-litellm-overhead-duration-ms"
 _LENGTH_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -43,7 +43,7 @@ _IDLE: Final = -1
 
 
 class Unreachable(Exception):
-    """No connection to the endpoint could be made before the load; the text says to where, and why."""
+    """The endpoint could not be connected to, as it should be, before the load; the text says to where, and why."""
 
 
 class Listener(Protocol):
@@ -150,6 +150,7 @@ class HttpClient:
         connections: as long as fewer are open, a request opens one rather than wait for its turn on another.
         processes: how many accept connections at the peer, which is on this host: of those that are opened ahead, each
             gets the same number.
+        accepts_in: see `Target`.
         stream: replies are streams of events.
     """
 
@@ -161,6 +162,7 @@ class HttpClient:
         *,
         connections: int = 0,
         processes: int = 1,
+        accepts_in: int | None = None,
         stream: bool = False,
     ) -> None:
         self.listener: Final = listener
@@ -170,6 +172,7 @@ class HttpClient:
         self._head = head
         self._connections = connections
         self._processes = processes
+        self._accepts_in = accepts_in
         self._new_connection = StreamConnection if stream else Connection
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[None]] = set()
@@ -189,7 +192,7 @@ class HttpClient:
         """Open the connections that are meant to be there from the start.
 
         Raises:
-            Unreachable: they could not all be opened.
+            Unreachable: they could not all be opened, or nobody can say which process has which.
         """
         opened, accepting = 0, 0
         deadline_s = CONNECT_DEADLINE_S + self._connections * CONNECT_SPACING_S
@@ -203,6 +206,8 @@ class HttpClient:
                     await asyncio.sleep(CONNECT_SPACING_S)
                     if self._processes > 1 and len(self.idle) == self._connections:
                         accepting = self._keep_equal_shares()
+        except AcceptorsUnknown as error:
+            raise Unreachable(str(error)) from error
         except OSError as error:  # TimeoutError is one, and has no text
             if self._processes > 1 and opened >= self._connections:
                 raise Unreachable(
@@ -227,7 +232,7 @@ class HttpClient:
         """Drop what any process has accepted beyond its share, and what none has; how many processes have accepted."""
         connection_of = {connection.local_port: connection for connection in self.idle}
         by_process: dict[int, list[Connection]] = {}
-        for port, process in acceptors(self._peer.port, connection_of).items():
+        for port, process in acceptors(self._peer.port, connection_of, self._accepts_in).items():
             by_process.setdefault(process, []).append(connection_of[port])
         share = self._connections // self._processes
         shares = [kept[:share] for kept in by_process.values()]

@@ -21,16 +21,21 @@ class Target:
         url: the whole address that is POSTed to, `http://127.0.0.1:4000/v1/chat/completions`.
         model: the model to ask for.
         api_key: sent as a bearer token; None sends none. Never shown: not in repr, record or messages.
+        accepts_in: a process in whose network namespace the server accepts, as one in a container has its own; None is
+            this host's. It matters where several `processes` accept.
     """
 
     url: str
     model: str
     api_key: str | None = field(default=None, repr=False)
+    accepts_in: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the URL, and that the key can stand in a header; the key itself is in no message."""
+        """Check every field: that the key can stand in a header, too, but the key itself is in no message."""
         Endpoint.of_url(self.url)
         check_api_key(self.api_key)
+        if self.accepts_in is not None and self.accepts_in < 1:
+            raise ValueError(f"accepts_in={self.accepts_in} must be the id of a process")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class LoadJob:
             behind one listening socket get their share; 0 opens connections when they are needed.
         processes: how many processes of this host accept the connections to each target; of several, each is given as
             many of `connections` as the others (measure/acceptors.py says why).
+        same_prompt: all requests, to all targets, carry one prompt, new in every load: a cache may answer each that is
+            sent after the first reply. Without it no prompt repeats.
     """
 
     targets: tuple[Target, ...]
@@ -60,6 +67,7 @@ class LoadJob:
     stream: bool = False
     connections: int = 0
     processes: int = 1
+    same_prompt: bool = False
 
     def __post_init__(self) -> None:
         """Check every field; a job that exists can be run."""

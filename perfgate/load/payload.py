@@ -1,4 +1,4 @@
-"""What does each request say: a chat completion whose prompt no cache has seen before.
+"""What does each request say: a chat completion whose prompt no cache has seen before, unless it is meant to.
 
 Comes in: the model and a length. Goes out: whole JSON bodies as bytes, one per request number, all equally long.
 Knows nothing of HTTP.
@@ -20,7 +20,7 @@ MAX_PROMPT_BYTES: Final = 10_000_000
 
 
 class Payload:
-    """Request bodies that differ in their id alone.
+    """Request bodies that differ in their id alone, or not at all.
 
     An id looks like a UUID: 80 random bits for the load, then the request's number in 12 hexadecimal digits.
     Building a body costs two concatenations, so that the generator spends its time on sending.
@@ -29,13 +29,24 @@ class Payload:
         model: the model to ask for.
         prompt_bytes: length of the prompt, id included; None is LiteLLM's published prompt of 16,350 bytes.
         stream: ask for the reply as a stream of events.
+        same_prompt: whether all bodies are the same, with the id of request 0, so that a cache may answer.
+        load_id: of `new_load_id`, where a load has several payloads; None makes a new one.
 
     Raises:
         ValueError: prompt_bytes leaves no room for the id, or is absurdly large.
     """
 
-    def __init__(self, model: str, prompt_bytes: int | None, *, stream: bool = False) -> None:
+    def __init__(
+        self,
+        model: str,
+        prompt_bytes: int | None,
+        *,
+        stream: bool = False,
+        same_prompt: bool = False,
+        load_id: bytes | None = None,
+    ) -> None:
         check_prompt_bytes(prompt_bytes)
+        self._same_prompt = same_prompt
         self._before = b'{"model": ' + json.dumps(model).encode() + b', "messages": [{"role": "user", "content": "'
         self._after = b'"}], "user": ' + json.dumps(END_USER).encode() + (b', "stream": true}' if stream else b"}")
         if prompt_bytes is None:
@@ -44,12 +55,11 @@ class Payload:
             filler_bytes = prompt_bytes - ID_BYTES
             enough = PUBLISHED_SENTENCE * (filler_bytes // len(PUBLISHED_SENTENCE) + 1)
             self._text, self._repeats = enough[:filler_bytes], 1
-        digits = os.urandom(10).hex()
-        self._id_prefix = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:]}-".encode()
+        self._load_id = new_load_id() if load_id is None else load_id
 
     def request_id(self, number: int) -> bytes:
         """The id that request `number` of this load begins its prompt with."""
-        return self._id_prefix + b"%012x" % number
+        return self._load_id + b"%012x" % (0 if self._same_prompt else number)
 
     def body(self, number: int) -> bytes:
         """The JSON body of request `number`."""
@@ -64,6 +74,12 @@ class Payload:
     def prompt_bytes(self) -> int:
         """Length of every prompt."""
         return (ID_BYTES + len(self._text)) * self._repeats
+
+
+def new_load_id() -> bytes:
+    """What the ids of one load begin with, and those of no other."""
+    digits = os.urandom(10).hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:]}-".encode()
 
 
 def check_prompt_bytes(prompt_bytes: int | None) -> None:

@@ -74,7 +74,7 @@ def summary_json(job: LoadJob, result: LoadResult, *, started_at: str, perfgate_
     """
     described = asdict(job)
     for target in described["targets"]:
-        del target["api_key"]
+        del target["api_key"], target["accepts_in"]  # a process id tells a reader nothing
     return {
         "schema": "perfgate-load",
         "schema_version": JSON_SCHEMA_VERSION,
@@ -107,7 +107,8 @@ def _labelled(label: str, text: str) -> str:
 def _target_lines(job: LoadJob, result: LoadResult) -> Iterator[str]:
     for target, sent in zip(job.targets, result.sent_by_target, strict=True):
         prompt_bytes = Payload(target.model, job.payload_bytes).prompt_bytes
-        line = f"{target.url}  model {target.model}, prompts of {prompt_bytes:,} bytes"
+        prompts = "always the same prompt" if job.same_prompt else "prompts"
+        line = f"{target.url}  model {target.model}, {prompts} of {prompt_bytes:,} bytes"
         yield line + (f", sent {sent:,}" if len(job.targets) > 1 else "")
 
 

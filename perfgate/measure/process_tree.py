@@ -116,6 +116,31 @@ class TreeSnapshot:
         """Resident memory of the whole tree; pages that processes share count once for each."""
         return sum(process.rss_bytes for process in self.processes)
 
+    def cpu_s_since(self, earlier: Self) -> float:
+        """CPU time that the tree has used since an earlier snapshot of it, in seconds.
+
+        Raises:
+            ServiceGone: the snapshots are not of the same process.
+            LeftTheTree: processes of `earlier` are missing here, and their CPU time with them.
+        """
+        was = {(process.pid, process.start_ticks): process for process in earlier.processes}
+        now = {(process.pid, process.start_ticks): process for process in self.processes}
+        if next(iter(was)) != next(iter(now)):
+            raise ServiceGone(earlier.processes[0].pid)
+        own_s = sum(process.cpu_s - (was[key].cpu_s if key in was else 0.0) for key, process in now.items())
+        ended_s = {
+            key: process.ended_children_cpu_s - (was[key].ended_children_cpu_s if key in was else 0.0)
+            for key, process in now.items()
+        }
+        missing = [process for key, process in was.items() if key not in now]
+        known_before_s = sum(process.cpu_s + process.ended_children_cpu_s for process in missing)
+        ended_in_window_s = sum(ended_s.values()) - known_before_s
+        # utime and stime are both cut to whole ticks.
+        rounding_s = 2 * _tick_s() * max(1, sum(delta > 0 for delta in ended_s.values()))
+        if ended_in_window_s < -rounding_s:
+            raise LeftTheTree(tuple(str(process) for process in missing), -ended_in_window_s)
+        return own_s + max(0.0, ended_in_window_s)
+
 
 def snapshot(pid: int) -> TreeSnapshot:
     """Read the tree under `pid`; takes about 25 microseconds for each process of the host.
@@ -134,32 +159,6 @@ def snapshot(pid: int) -> TreeSnapshot:
                 tuple(use for use, _ in uses), taken_mono_s, max(resolution_ms for _, resolution_ms in uses)
             )
     raise TreeUnsettled(pid)
-
-
-def cpu_s_between(before: TreeSnapshot, after: TreeSnapshot) -> float:
-    """CPU time that the tree used between two snapshots of it, in seconds.
-
-    Raises:
-        ServiceGone: the snapshots are not of the same process.
-        LeftTheTree: processes of `before` are missing in `after`, and their CPU time with them.
-    """
-    was = {(process.pid, process.start_ticks): process for process in before.processes}
-    now = {(process.pid, process.start_ticks): process for process in after.processes}
-    if next(iter(was)) != next(iter(now)):
-        raise ServiceGone(before.processes[0].pid)
-    own_s = sum(process.cpu_s - (was[key].cpu_s if key in was else 0.0) for key, process in now.items())
-    ended_s = {
-        key: process.ended_children_cpu_s - (was[key].ended_children_cpu_s if key in was else 0.0)
-        for key, process in now.items()
-    }
-    missing = [process for key, process in was.items() if key not in now]
-    known_before_s = sum(process.cpu_s + process.ended_children_cpu_s for process in missing)
-    ended_in_window_s = sum(ended_s.values()) - known_before_s
-    # utime and stime are both cut to whole ticks.
-    rounding_s = 2 * _tick_s() * max(1, sum(delta > 0 for delta in ended_s.values()))
-    if ended_in_window_s < -rounding_s:
-        raise LeftTheTree(tuple(str(process) for process in missing), -ended_in_window_s)
-    return own_s + max(0.0, ended_in_window_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from rich.table import Table
 from perfgate.exit_codes import ExitCode
 from perfgate.experiment.metrics import METRICS
 from perfgate.measure.histogram import Histogram, NoRequests
-from perfgate.record import JudgementRecord, LimitRecord, LoadRecord, MeasurementRecord, Record
+from perfgate.record import GatewayUseRecord, JudgementRecord, LimitRecord, LoadRecord, MeasurementRecord, Record
 from perfgate.thresholds import Limit
 from perfgate.verdict import Verdict, figure, limit_words, unit_of
 
@@ -50,6 +50,8 @@ def table(judgements: Sequence[JudgementRecord], width: int, *, colour: bool) ->
             observed = figure(estimate.value, unit)
             factor = 100 if unit == "" else 1
             interval = f"{estimate.low * factor:.3g} to {estimate.high * factor:.3g}"
+            if METRICS[judgement.metric].is_counted:
+                interval = "counted"
         rows.add_row(
             judgement.scenario,
             METRICS[judgement.metric].title,
@@ -70,7 +72,20 @@ def cross_checks(measurements: Sequence[MeasurementRecord]) -> list[str]:
     for measurement in measurements:
         loads = [window.load for window in measurement.windows if window.arm == "gateway"]
         lines += [f"{measurement.scenario}: {sentence}" for sentence in _cross_checks(loads)]
+        uses = [window.gateway for window in measurement.windows if window.gateway is not None]
+        lines += [f"{measurement.scenario}: {sentence}" for sentence in _two_accounts(uses)]
     return lines
+
+
+def _two_accounts(uses: Sequence[GatewayUseRecord]) -> list[str]:
+    """CPU time by control groups beside that by process trees, where both were read."""
+    both = [(use.cpu_s, use.cpu_tree_s) for use in uses if use.cpu_tree_s is not None]
+    tree_s = sum(of_tree for _, of_tree in both)
+    if not tree_s > 0:
+        return []
+    return [
+        f"CPU by control groups is {sum(of_group for of_group, _ in both) / tree_s:.3f} times that by process trees"
+    ]
 
 
 def _cross_checks(loads: Sequence[LoadRecord]) -> list[str]:

@@ -36,18 +36,37 @@ class CgroupUse:
     """What a control group has used since it was made.
 
     Args:
+        inode: of its folder; a container that is started again has a group of the same name, which begins at 0.
         taken_mono_s: when it was read, CLOCK_MONOTONIC.
         cpu_s: of all its processes, ended ones too.
         throttled_s: how long its threads had to stand still since its limit of CPU was used up, all cores together.
         charged_bytes: what counts against its limit of memory: page cache and kernel memory too.
         anonymous_bytes: of that, what its processes hold that is no file's; nothing counts twice.
+        resolution_ms: granularity of `cpu_s`: a nanosecond (1e-6) in version 1, a microsecond (1e-3) in version 2.
     """
 
+    inode: int
     taken_mono_s: float
     cpu_s: float
     throttled_s: float
     charged_bytes: int
     anonymous_bytes: int
+    resolution_ms: float
+
+    @property
+    def rss_bytes(self) -> int:
+        """`anonymous_bytes`: what of resident memory is the processes' own; files that they map are shared by all."""
+        return self.anonymous_bytes
+
+    def cpu_s_since(self, earlier: Self) -> float:
+        """CPU time that the group used since an earlier reading of it, in seconds.
+
+        Raises:
+            CgroupGone: the readings are not of the same group.
+        """
+        if self.inode != earlier.inode:
+            raise CgroupGone("the control group is another one by now: its container was started anew between readings")
+        return self.cpu_s - earlier.cpu_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +121,7 @@ class Cgroup:
         """
         taken_mono_s = time.monotonic()
         try:
+            inode = self.cpu_usage_path.stat().st_ino
             if self.version == 1:
                 cpu_s = int((self.cpu_usage_path / "cpuacct.usage").read_text()) / 1e9
                 throttled_s = _flat(self.cpu_stat_path / "cpu.stat").get("throttled_time", 0) / 1e9
@@ -119,7 +139,8 @@ class Cgroup:
                     f"the control group {self.cpu_usage_path} is gone: its container ended while it was measured"
                 ) from None
             raise CgroupUnreadable(f"a control group cannot be read: {error}") from error
-        return CgroupUse(taken_mono_s, cpu_s, throttled_s, charged_bytes, anonymous_bytes)
+        resolution_ms = 1e-6 if self.version == 1 else 1e-3
+        return CgroupUse(inode, taken_mono_s, cpu_s, throttled_s, charged_bytes, anonymous_bytes, resolution_ms)
 
 
 def _mounts(root: Path) -> dict[str, tuple[str, Path]]:

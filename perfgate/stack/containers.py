@@ -20,9 +20,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -38,7 +36,8 @@ from testcontainers.core.waiting_utils import WaitStrategyTarget
 
 from perfgate.errors import BadInput, StackFailed
 from perfgate.stack.affinity import CorePlan
-from perfgate.stack.cgroup import Cgroup, CgroupUse
+from perfgate.stack.backend import NO_LIMITS, Limits, RunningService, stop_side_by_side
+from perfgate.stack.cgroup import Cgroup, CgroupUnreadable, CgroupUse
 from perfgate.stack.container_services import ContainerSpec, in_container
 from perfgate.stack.engine import EngineFacts, connected, engine_errors, engine_facts
 from perfgate.stack.images import OFFICIAL, ImageFacts, Images, PrismaInImage, present
@@ -57,22 +56,6 @@ _KEPT_LOG_LINES: Final = 20_000
 _MEMORY_UNITS: Final = {"m": 2**20, "g": 2**30}
 
 NetworkPath = Literal["bridge", "published"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a container may use at most.
-
-    Args:
-        cpus: cores; 1.5 is one and a half. None for all.
-        memory_bytes: memory; the kernel kills a process when it is used up. None for all.
-    """
-
-    cpus: float | None = None
-    memory_bytes: int | None = None
-
-
-NO_LIMITS: Final = Limits()
 
 
 def limits_of(cpus: str, memory: str) -> Limits:
@@ -136,7 +119,6 @@ class ContainerRunning:
         limits: what it may use at most.
         cpus: the cores it may use; empty for all.
         folder: of the run, on this host, with the copy of its log.
-        log_path: its output and errors up to when it became ready, and once more when it failed.
     """
 
     def __init__(
@@ -154,12 +136,13 @@ class ContainerRunning:
         self.limits = limits
         self.cpus = cpus
         self.folder = backend.run_dir / alias
-        self.log_path = self.folder / "log"
         self._backend = backend
         self._spec = spec
         self._container = container
         self._alias = alias
         self._is_stopped = False
+        self._is_down = False
+        self._log_when_ready = ""
         self._state: Mapping[str, Any] = {}
         self._address: Address | None = None
 
@@ -203,8 +186,8 @@ class ContainerRunning:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its first process runs."""
-        return self.exit_status is None
+        """Whether its first process runs, or is to run again after an outage."""
+        return self._is_down or self.exit_status is None
 
     def use(self) -> CgroupUse:
         """CPU and memory of the whole container, by now.
@@ -221,32 +204,39 @@ class ContainerRunning:
                 self._container.get_wrapped_container().update(cpuset_cpus=_listed(cpus))
             self.cpus = tuple(cpus)
 
+    @property
+    def log_path(self) -> Path:
+        """A copy of its output and errors so far; without its secrets."""
+        path = self.folder / "log"
+        path.write_text(self._log(_KEPT_LOG_LINES))
+        return path
+
     def log_tail(self) -> tuple[str, ...]:
         """The last lines of its log, without its secrets."""
         return tuple(self._log(LOG_TAIL_LINES).splitlines())
 
     def end_of_log(self) -> str:
         """The last lines of its log as a paragraph of a message, and the name of the file that keeps it."""
-        text = self._log(_KEPT_LOG_LINES)
+        path, kept_logs_dir = self.log_path, self._backend.kept_logs_dir
+        text = path.read_text()
         tail = text.splitlines()[-LOG_TAIL_LINES:]
         if not tail:
             return "  log          empty"
-        path, kept_logs_dir = self.log_path, self._backend.kept_logs_dir
         if kept_logs_dir is not None:
             path = kept_logs_dir / f"{self._alias}.log"
             path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text[-KEPT_LOG_BYTES:])
+            path.write_text(text[-KEPT_LOG_BYTES:])
         return "\n".join([f"  log          last {len(tail)} lines of {path}", *(f"    | {line}" for line in tail)])
 
     def check_alive(self) -> None:
-        """Do nothing while it runs.
+        """Do nothing while it runs, or is down for an outage.
 
         Raises:
             ServiceDied: it has ended; says how, with the last lines of its log.
             EngineGone: nobody knows.
         """
         status = self.exit_status
-        if status is None:
+        if status is None or self._is_down:
             return
         if not self._is_stopped and not self._state:
             raise ServiceDied(f"{self._who} was removed while it was in use; `docker events` may say by whom")
@@ -267,14 +257,19 @@ class ContainerRunning:
         Raises:
             StackFailed: it does not come up again.
         """
-        with engine_errors(self._backend.client, f"stopping {self.name}"):
-            self._container.get_wrapped_container().stop(timeout=OUTAGE_STOP_S)
+        self._is_down = True
         try:
+            with engine_errors(self._backend.client, f"stopping {self.name}"):
+                self._container.get_wrapped_container().stop(timeout=OUTAGE_STOP_S)
             yield
         finally:
+            self._is_down = False
             with engine_errors(self._backend.client, f"starting {self.name} again"):
                 self._container.get_wrapped_container().start()
-            self.wait_until_ready()
+            try:
+                self.wait_until_ready()
+            except (DiedAtStart, StartTooLate) as error:
+                raise StackFailed(f"{self.name} was taken down and does not come up again: {error}") from None
 
     def wait_until_ready(self) -> None:
         """Wait for a container that has just been started.
@@ -294,7 +289,7 @@ class ContainerRunning:
             )
         except NotReady as error:
             raise self._not_ready(error) from None
-        self.log_path.write_text(self._log(_KEPT_LOG_LINES))
+        self._log_when_ready = self._log(_KEPT_LOG_LINES)
 
     @property
     def _who(self) -> str:
@@ -331,11 +326,16 @@ class ContainerRunning:
             self._address = Address(network["Networks"][self._backend.network_name]["IPAddress"], self._spec.port)
         else:
             self._address = Address(LOOPBACK, int(network["Ports"][f"{self._spec.port}/tcp"][0]["HostPort"]))
-        self._cgroup = Cgroup.of_process(self.pid)
+        try:
+            self._cgroup = Cgroup.of_process(self.pid)
+        except CgroupUnreadable:
+            if self.exit_status is None:
+                raise
+            # It has ended since we looked; likewise.
 
     def _log(self, lines: int) -> str:
         if self._is_stopped:
-            return self.log_path.read_text() if self.log_path.exists() else ""
+            return self._log_when_ready
         with engine_errors(self._backend.client, f"asked for the log of {self.name}"):
             text: str = self._container.get_wrapped_container().logs(tail=lines).decode(errors="replace")
         return self._masked(text)
@@ -351,7 +351,7 @@ class ContainerRunning:
             answer = answer[:SHOWN_ANSWER_CHARS] + " …"
         waiting = (
             f"  image        {self.image.name}\n"
-            f"  waited for   {error.check.what} ({error.check.method} {self.address.url}{error.check.path})\n"
+            f"  waited for   {error.check.what} ({error.check.asked(self.address.url)})\n"
             f"  last answer  {answer}\n"
         )
         status = self.exit_status
@@ -494,10 +494,9 @@ class ContainerBackend:
             raise
         return running
 
-    def stop(self, running: Sequence[ContainerRunning]) -> None:
-        """Remove services side by side; those that are removed already are left alone."""
-        with ThreadPoolExecutor(max_workers=max(1, len(running))) as pool:
-            list(pool.map(ContainerRunning.stop, running))
+    def stop(self, running: Sequence[RunningService]) -> None:
+        """End services side by side; those that have ended are left alone."""
+        stop_side_by_side(running)
 
     def remove(self, container_ids: Sequence[str]) -> None:
         """Remove containers with their anonymous volumes, side by side."""

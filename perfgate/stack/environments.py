@@ -90,7 +90,7 @@ class EnvironmentCache:
     """Environments on disk: `with cache.using(Release("1.79.3"), "of-its-time") as environment: …`.
 
     Args:
-        folder: where they are kept.
+        folder: where they are kept, beside what is kept for them (prisma_engine.py).
         max_bytes: when a new one brings them above it, the least recently used that nobody uses are deleted.
         installer: makes them.
     """
@@ -226,7 +226,7 @@ class EnvironmentCache:
 
     def _make_room(self, keep: str) -> None:
         """Delete what is half-made, then the least recently used until the rest fits; never one that is in use."""
-        keys = sorted(path.name for path in self.folder.iterdir() if path.is_dir())
+        keys = sorted(path.name for path in self.folder.glob(f"{_PREFIX}*") if path.is_dir())
         size_of = {key: int(facts["size_bytes"]) for key in keys if (facts := self._marker(key)) is not None}
         by_last_use = sorted(size_of, key=lambda key: (self.folder / key / MARKER).stat().st_mtime_ns)
         total_bytes = sum(size_of.values())
@@ -244,6 +244,8 @@ class EnvironmentCache:
         return True
 
 
+#: How every key begins; whatever else is in the cache is not ours to count or delete.
+_PREFIX: Final = "litellm-"
 _OTHER_FOLDER: Final = "set PERFGATE_CACHE_DIR to a folder with room for 0.8 GB a release"
 
 
@@ -273,7 +275,7 @@ class _Wanted:
         if self.with_packages:
             chosen += "-with-" + hashlib.sha256(" ".join(self.with_packages).encode()).hexdigest()[:12]
         platform = sysconfig.get_config_var("SOABI") or sysconfig.get_platform()
-        return f"litellm-{litellm}-{chosen}-{sys.implementation.name}-{python_version()}-{platform}-recipe{RECIPE}"
+        return f"{_PREFIX}{litellm}-{chosen}-{sys.implementation.name}-{python_version()}-{platform}-recipe{RECIPE}"
 
 
 def _copied(source: Checkout | GitRef, into: Path) -> datetime | None:

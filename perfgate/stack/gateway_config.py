@@ -50,6 +50,10 @@ _HIDES_ERRORS: Final = frozenset(
     | {"context_window_fallbacks", "content_policy_fallbacks", "allowed_fails", "allowed_fails_policy", "cooldown_time"}
     | {"disable_cooldowns"}
 )
+#: They would keep requests out of the spend log, or delay them: left out. Without a database they mean nothing.
+_HIDES_SPEND: Final = re.compile(
+    r"disable_(spend_logs|spend_updates|error_logs)|maximum_spend_logs_\w+|proxy_batch_write_at"
+)
 
 _READ: Final = ("model_list", "litellm_settings", "general_settings", "router_settings")
 #: Why each is refused, after "is not supported yet: ".
@@ -65,7 +69,12 @@ _REFUSED: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         re.compile(r"database_\w+|store_model_in_db|store_prompts_in_spend_logs|use_redis_transaction_buffer"),
         "database",
     ),
-    (re.compile(r"redis_\w+|cache|cache_params|cache_kwargs|cache_responses|enable_caching_on_provider\w*"), "redis"),
+    (
+        re.compile(
+            r"redis_\w+|coordination_redis|cache|cache_params|cache_kwargs|cache_responses|enable_caching_on_provider\w*"
+        ),
+        "redis",
+    ),
     (re.compile(r"environment_variables|credential_list|default_team_settings|litellm_license"), "secrets"),
     (
         re.compile(
@@ -211,6 +220,8 @@ class _Reader:
                 return None
             data[section] = data[section] or {}
             self._leave_out(data[section], (section,), _HIDES_ERRORS.__contains__, "it would hide errors")
+        why = "with a database every request is to be in the spend log, and soon"
+        self._leave_out(data["general_settings"], ("general_settings",), _HIDES_SPEND.fullmatch, why)
         data["litellm_settings"]["num_retries"] = 0
         data["general_settings"]["master_key"] = MASTER_KEY
         data["router_settings"] |= ROUTER_SETTINGS

@@ -14,12 +14,15 @@ Not checked: pulling the official ones and running from them; no host that this 
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -28,6 +31,7 @@ from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.image import DockerImage
 
 from perfgate.errors import BadInput, StackFailed
+from perfgate.stack.build_settings import BuildSettings
 from perfgate.stack.engine import engine_errors, explained
 from perfgate.stack.environments import Environment
 from perfgate.stack.leftovers import own_labels
@@ -75,7 +79,12 @@ _COPIED: Final[Mapping[Role, tuple[str, ...]]] = {
     "postgres": (),
     "redis": (),
 }
+#: Of a context, and where the first stage of a build finds them.
 _CA_BUNDLE: Final = "ca-certificates.crt"
+_SETTINGS: Final = "settings.env"
+_BUILD_FOLDER: Final = "/build"
+#: What every image of such a stage bears.
+_STAGE_LABEL: Final = "perfgate.stage=build"
 #: What runs in an image of LiteLLM to tell what is in it.
 _LOOK_INSIDE: Final = """
 import json, platform, sys
@@ -287,6 +296,20 @@ def present(client: DockerClient, name: str, say: Callable[[str], None]) -> Imag
             raise PullFailed(f"the image {name} cannot be pulled: {explained(error)}; {other}") from error
 
 
+def is_here(client: DockerClient, name: str) -> bool:
+    """Whether an image is on this host.
+
+    Args:
+        client: of the engine.
+        name: of the image.
+
+    Raises:
+        EngineGone: the engine does not answer.
+    """
+    with engine_errors(client, f"asked for the image {name}"):
+        return bool(client.client.images.list(name))
+
+
 def build(
     client: DockerClient,
     role: Role,
@@ -296,7 +319,7 @@ def build(
     release: str = "",
     exclude_newer: datetime | None = None,
     prisma: PrismaInImage = "native",
-    ca_bundle: Path | None = None,
+    settings: BuildSettings | None = None,
     root: Path = ROOT,
 ) -> ImageFacts:
     """Build a role's image, under the name that `BUILT` has for it.
@@ -309,16 +332,17 @@ def build(
         release: of LiteLLM.
         exclude_newer: no dependency of LiteLLM was uploaded later.
         prisma: engine in LiteLLM's image.
-        ca_bundle: certificates to trust while it is built, beside those that everybody trusts; not in the image.
+        settings: how packages are found while it is built; in no image afterwards. None takes this host's.
         root: of the checkout.
 
     Raises:
-        BadInput: no checkout, or the bundle cannot be read.
+        BadInput: no checkout, or the certificates cannot be read.
         ImageMissing, PullFailed: of the base.
         BuildFailed: with the last lines of the build.
         EngineGone: the engine does not answer.
     """
     name = BUILT.of(role, release, prisma)
+    settings = settings or BuildSettings.of_host(os.environ)
     present(client, base, say)
     arguments = {"BASE": base}
     if role == "litellm":
@@ -329,11 +353,12 @@ def build(
     with tempfile.TemporaryDirectory(prefix="perfgate-build-") as folder:
         for target, path in sources_of(role, root).items():
             _copy(path, Path(folder, target))
-        if ca_bundle is not None:
+        if settings.ca_bundle is not None:
             try:
-                shutil.copyfile(ca_bundle, Path(folder, _CA_BUNDLE))
+                shutil.copyfile(settings.ca_bundle, Path(folder, _CA_BUNDLE))
             except OSError as error:
-                raise BadInput(f"--ca-bundle {ca_bundle}: cannot be read ({error.strerror})") from None
+                raise BadInput(f"--ca-bundle {settings.ca_bundle}: cannot be read ({error.strerror})") from None
+        Path(folder, _SETTINGS).write_text(settings.shell_lines(f"{_BUILD_FOLDER}/{_CA_BUNDLE}"))
         with engine_errors(client, f"building the image {name}"):
             image = DockerImage(
                 folder,
@@ -348,7 +373,24 @@ def build(
                 image.build()
             except BuildError as error:
                 raise BuildFailed(_build_failed(name, error)) from None
+            finally:
+                if settings.variables:
+                    _forget_stages(client)
     return present(client, name, say)
+
+
+def _forget_stages(client: DockerClient) -> None:
+    """Remove the images of first stages, which hold the settings.
+
+    Those of builds without any stay, and make the next one fast.
+    """
+    for stage in client.client.api.images(quiet=True, filters={"dangling": True, "label": _STAGE_LABEL}):
+        try:
+            client.client.api.remove_image(stage)
+        except APIError as error:
+            # Gone; or another build is on it, and removes it when it is done.
+            if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise
 
 
 def _build_failed(name: str, error: BuildError) -> str:
@@ -387,7 +429,7 @@ def litellm_in(client: DockerClient, name: str) -> Environment:
     )
 
 
-def prisma_in(client: DockerClient, name: str, mode: PrismaMode, into: Path) -> PrismaClient:
+def prisma_in(client: DockerClient, name: str, mode: PrismaMode, into: Path, network: str) -> PrismaClient:
     """Prisma's client in an image of LiteLLM: what LiteLLM must be told for it, and how its tables are made.
 
     Args:
@@ -395,13 +437,18 @@ def prisma_in(client: DockerClient, name: str, mode: PrismaMode, into: Path) -> 
         name: of an image that is here.
         mode: which engine is in it.
         into: a folder on this host for the migrations that have to be applied from here.
+        network: that databases are on.
 
     Raises:
         BadInput: see `litellm_in`; or it has no migrations.
         EngineGone: the engine does not answer.
     """
+
+    def run_python(program: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        return _run_python(client, name, program, variables, network)
+
     if mode == "native":
-        return PrismaClient("native", f"Prisma's own, of the image {name}", {}, into)
+        return PrismaClient("native", f"Prisma's own, of the image {name}", {}, into, run_python)
     migrations: Mapping[str, str] = _told(client, name, _LOOK_FOR_MIGRATIONS)
     if not migrations:
         raise BadInput(f"the image {name} has no migrations of LiteLLM's, so that no tables can be made for it")
@@ -409,27 +456,37 @@ def prisma_in(client: DockerClient, name: str, mode: PrismaMode, into: Path) -> 
         (into / migration).mkdir(parents=True, exist_ok=True)
         (into / migration / "migration.sql").write_text(statements)
     variables = {"DISABLE_SCHEMA_UPDATE": "True", "CHECKPOINT_DISABLE": "1"}
-    return PrismaClient("wasm", f"Prisma 5.17.0, WebAssembly, of the image {name}", variables, into)
+    return PrismaClient("wasm", f"Prisma 5.17.0, WebAssembly, of the image {name}", variables, into, run_python)
 
 
 def _told(client: DockerClient, name: str, program: str) -> Any:
     """What a program of Python's writes, as JSON, when it runs in an image."""
-    with engine_errors(client, f"asked what is in the image {name}"):
+    done = _run_python(client, name, program, {}, "none")
+    if done.returncode != 0:
+        said = done.stdout.strip()[-200:]
+        raise BadInput(f"the image {name} is not one of LiteLLM: a Python program fails in it: {said}")
+    return json.loads(done.stdout)
+
+
+def _run_python(
+    client: DockerClient, name: str, program: str, variables: Mapping[str, str], network: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of Python's in an image; of one that fails, its errors stand beside its output."""
+    argv = ["python3", "-c", program]
+    with engine_errors(client, f"running a program in the image {name}"):
         try:
             container = client.client.containers.create(
-                name, entrypoint=["python3", "-c", program], network_mode="none", labels=own_labels()
+                name, entrypoint=argv, environment=dict(variables), network=network, labels=own_labels()
             )
             try:
                 container.start()
-                status = container.wait()["StatusCode"]
+                status = container.wait(timeout=SLOW_TIMEOUT_S)["StatusCode"]
                 said = container.logs(stderr=status != 0).decode(errors="replace")
             finally:
                 container.remove(force=True, v=True)
         except APIError as error:
             raise BadInput(f"the image {name} is not one of LiteLLM: {explained(error)}") from None
-    if status != 0:
-        raise BadInput(f"the image {name} is not one of LiteLLM: a Python program fails in it: {said.strip()[-200:]}")
-    return json.loads(said)
+    return subprocess.CompletedProcess(argv, status, said, "")
 
 
 def _facts(name: str, image: Any) -> ImageFacts:

@@ -1,8 +1,10 @@
 """What runs inside a service that is up, and in what do two of them differ?
 
-Comes in: a `Running` of the process backend, and what it was started from. Goes out: `ServiceFacts`, for the record,
-and sentences about two of them.
+Comes in: a `RunningService`, and what it was started from. Goes out: `ServiceFacts`, for the record, and sentences
+about two of them.
+
 Event loop and HTTP parser are read from the memory maps of its processes: what was loaded, not what was installed.
+Those of another user's processes, as containers have them, only root may read.
 """
 
 import re
@@ -13,8 +15,8 @@ from typing import Any, Final, Literal, Self
 
 import psutil
 
+from perfgate.stack.backend import RunningService
 from perfgate.stack.packages import Packages
-from perfgate.stack.processes import Running
 
 Server = Literal["uvicorn", "gunicorn", "granian"]
 
@@ -33,8 +35,8 @@ class ServiceFacts:
     Args:
         python_version: `3.12.7`.
         packages: all that is installed where it runs from.
-        event_loop: `uvloop` when one of its processes has loaded it.
-        http_parser: `httptools` when one of its processes has loaded it.
+        event_loop: `uvloop` when one of its processes has loaded it; None when this user may not look into them.
+        http_parser: `httptools` when one of its processes has loaded it; None likewise.
         server: as asked for.
         access_log: whether its log has a line for each request.
         workers: as asked for.
@@ -42,8 +44,8 @@ class ServiceFacts:
 
     python_version: str
     packages: Packages
-    event_loop: Literal["uvloop", "asyncio"]
-    http_parser: Literal["httptools", "h11"]
+    event_loop: Literal["uvloop", "asyncio"] | None
+    http_parser: Literal["httptools", "h11"] | None
     server: Server
     access_log: bool
     workers: int
@@ -56,7 +58,7 @@ class ServiceFacts:
 
 
 def service_facts(
-    running: Running, *, python_version: str, packages: Packages, workers: int = 1, server: Server = "uvicorn"
+    running: RunningService, *, python_version: str, packages: Packages, workers: int = 1, server: Server = "uvicorn"
 ) -> ServiceFacts:
     """Look into a service that is up; it has answered its readiness checks, so a log of requests would show them.
 
@@ -71,8 +73,8 @@ def service_facts(
     return ServiceFacts(
         python_version=python_version,
         packages=packages,
-        event_loop="uvloop" if "uvloop" in loaded else "asyncio",
-        http_parser="httptools" if "httptools" in loaded else "h11",
+        event_loop=None if loaded is None else "uvloop" if "uvloop" in loaded else "asyncio",
+        http_parser=None if loaded is None else "httptools" if "httptools" in loaded else "h11",
         server=server,
         access_log=_has_access_lines(running.log_path),
         workers=workers,
@@ -88,7 +90,7 @@ def differences_in_words(first: ServiceFacts, second: ServiceFacts, names: tuple
 
     Returns:
         Such as `httptools 0.7.1 is installed in A only: uvicorn parses HTTP with httptools in A, with h11 in B`; empty
-        when they do not differ.
+        when they do not differ. What is not known of one of them is no difference.
     """
     a, b = names
     packages = {
@@ -99,7 +101,7 @@ def differences_in_words(first: ServiceFacts, second: ServiceFacts, names: tuple
         ("httptools", first.http_parser, second.http_parser, f"uvicorn parses HTTP with %s in {a}, with %s in {b}"),
         ("uvloop", first.event_loop, second.event_loop, f"the event loop is %s in {a}, %s in {b}"),
     ):
-        if here != there:
+        if None not in (here, there) and here != there:
             cause = packages.pop(package, None)
             said.append(f"{cause}: {effect % (here, there)}" if cause else effect % (here, there))
     for what, of_first, of_second in (
@@ -120,14 +122,16 @@ def _on(value: bool) -> str:
     return "on" if value else "off"
 
 
-def _shared_objects(pid: int) -> set[str]:
-    """The packages whose shared objects the process tree has mapped."""
+def _shared_objects(pid: int) -> set[str] | None:
+    """The packages whose shared objects the process tree has mapped; None when this user may not see that."""
     packages: set[str] = set()
     for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
         try:
             maps = Path(f"/proc/{process.pid}/maps").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue  # a helper that has just ended
+        except PermissionError:
+            return None
         packages.update(re.findall(r"/site-packages/([^/\s]+)/\S*\.so", maps))
     return packages
 

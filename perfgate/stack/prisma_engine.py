@@ -41,6 +41,8 @@ from perfgate.stack.environments import Environment, EnvironmentCache
 from perfgate.stack.installing import INHERITED, UvFailed, uv_environment
 
 PrismaMode = Literal["native", "wasm"]
+#: Takes a program's text and its variables.
+RunPython = Callable[[str, Mapping[str, str]], subprocess.CompletedProcess[str]]
 OPTION: Final = "--prisma-engine"
 #: To be installed beside LiteLLM (`EnvironmentCache.using(…, with_packages=…)`), which does not bring it by itself. It
 #: expects Prisma 5.17.0, the version of both engines.
@@ -95,20 +97,21 @@ class PrismaClient:
         engine: in words, for the record: `Prisma 5.17.0, WebAssembly, Node.js 20.20.2`.
         variables: what LiteLLM's environment needs beside DATABASE_URL.
         migrations: the folder with LiteLLM's own.
-        python: of LiteLLM's environment.
+        run_python: runs a program of Python's where LiteLLM is, with these variables.
     """
 
     mode: PrismaMode
     engine: str
     variables: Mapping[str, str]
     migrations: Path
-    python: Path
+    run_python: RunPython = field(repr=False, compare=False)
 
-    def migrate(self, database_url: str) -> None:
+    def migrate(self, database_url: str, inner_url: str) -> None:
         """Make LiteLLM's tables in an empty database; with the native engine LiteLLM does that itself, when it starts.
 
         Args:
             database_url: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, without parameters that are Prisma's.
+            inner_url: the same database as LiteLLM reaches it.
 
         Raises:
             StackFailed: the database does not answer, or refuses a migration, as it does when it is not empty; or the
@@ -129,8 +132,7 @@ class PrismaClient:
                 f"LiteLLM's tables cannot be made: the database does not answer: {in_words(error)}"
             ) from None
         # The last keeps LiteLLM off the network.
-        environment = {"PATH": os.defpath, "DATABASE_URL": database_url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-        done = _run([str(self.python), "-c", _INDEXES], environment, self.migrations, "LiteLLM's making of indexes")
+        done = self.run_python(_INDEXES, {"DATABASE_URL": inner_url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"})
         if done.returncode != 0:
             said = _reason((done.stdout + done.stderr)[-SHOWN_REASON_CHARS:])
             raise StackFailed(f"LiteLLM cannot make the indexes that its migrations leave out. It says: {said}")
@@ -279,7 +281,12 @@ class PrismaEngine:
             **engine.variables(environment),
         }
         migrations = site_packages / "litellm_proxy_extras" / "migrations"
-        return PrismaClient(self.mode, engine.in_words, variables, migrations, environment.executable("python"))
+        python = str(environment.executable("python"))
+
+        def run_python(program: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+            return _run([python, "-c", program], {"PATH": os.defpath, **variables}, Path("/"), "a program of LiteLLM's")
+
+        return PrismaClient(self.mode, engine.in_words, variables, migrations, run_python)
 
     def _generate(self, environment: Environment, site_packages: Path, engine: "_Native | _Wasm", folder: Path) -> None:
         shutil.copytree(site_packages / "prisma", folder / "prisma")

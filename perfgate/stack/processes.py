@@ -5,6 +5,7 @@ Here are the port, the files, the start and the wait for readiness. supervisor.p
 """
 
 import itertools
+import os
 import re
 import signal
 import socket
@@ -15,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from perfgate.errors import StackFailed
+from perfgate.measure.process_tree import TreeSnapshot, snapshot
+from perfgate.stack.backend import NO_LIMITS, Limits, RunningService, stop_side_by_side
 from perfgate.stack.readiness import NotReady, wait_ready
 from perfgate.stack.service import Address, Service
 from perfgate.stack.supervision import Process, Supervisor, ended, read_end
@@ -98,6 +103,25 @@ class Running:
                 f"{self.name} (process {self.pid}) {ended(status)} while it was in use{hint}\n" + self.end_of_log()
             )
 
+    @property
+    def inner_address(self) -> Address:
+        """Where other processes reach it: as this one does."""
+        return self.address
+
+    def use(self) -> TreeSnapshot:
+        """CPU and memory of all its processes, by now; errors are those of `process_tree.snapshot`."""
+        return snapshot(self.pid)
+
+    def pin(self, cpus: Sequence[int]) -> None:
+        """Keep every thread of it on these cores from now on; empty leaves them alone."""
+        if cpus:
+            for thread_id in _threads_of_tree(self.pid):
+                try:
+                    os.sched_setaffinity(thread_id, cpus)
+                except ProcessLookupError:
+                    continue  # it has ended in the meantime
+            self.cpus = tuple(cpus)
+
     def stop(self) -> None:
         """End it with all of its processes; does nothing when it has ended."""
         self._process.stop()
@@ -125,26 +149,30 @@ class ProcessBackend:
         self._lock = threading.Lock()
 
     @contextmanager
-    def running(self, service: Service, cpus: Sequence[int] = ()) -> Iterator[Running]:
+    def running(self, service: Service, cpus: Sequence[int] = (), limits: Limits = NO_LIMITS) -> Iterator[Running]:
         """Have a service up for as long as the context is open; arguments and errors are those of `start`."""
-        running = self.start(service, cpus)
+        running = self.start(service, cpus, limits)
         try:
             yield running
         finally:
             running.stop()
 
-    def start(self, service: Service, cpus: Sequence[int] = ()) -> Running:
+    def start(self, service: Service, cpus: Sequence[int] = (), limits: Limits = NO_LIMITS) -> Running:
         """Start a service on a free port and wait until it is ready.
 
         Args:
             service: what to start.
             cpus: the cores it may use; empty for all.
+            limits: none, since only an engine sets them.
 
         Raises:
+            ValueError: there are limits.
             DiedAtStart: it ended before it was ready (when its port was taken: each of `PORT_RETRIES` + 1 times).
             StartTooLate: it was not ready within its deadline.
             StackFailed: its program cannot be started, its files cannot be written, or the supervisor is gone.
         """
+        if limits != NO_LIMITS:
+            raise ValueError(f"limits={limits} must be none: nothing holds a process to them; containers are")
         for _ in range(PORT_RETRIES):
             try:
                 return self._start_once(service, tuple(cpus))
@@ -153,9 +181,9 @@ class ProcessBackend:
                     raise
         return self._start_once(service, tuple(cpus))
 
-    def stop(self, running: Sequence[Running]) -> None:
+    def stop(self, running: Sequence[RunningService]) -> None:
         """End services side by side; those that have ended are left alone."""
-        self._supervisor.stop([service._process for service in running])
+        stop_side_by_side(running)
 
     def _start_once(self, service: Service, cpus: tuple[int, ...]) -> Running:
         with self._lock:
@@ -222,10 +250,7 @@ def _not_ready(service: Service, process: Process, address: Address, error: NotR
     answer = logs.masked(error.last_answer)
     if len(answer) > SHOWN_ANSWER_CHARS:
         answer = answer[:SHOWN_ANSWER_CHARS] + " …"
-    waiting = (
-        f"  waited for   {error.check.what} ({error.check.method} {address.url}{error.check.path})\n"
-        f"  last answer  {answer}\n"
-    )
+    waiting = f"  waited for   {error.check.what} ({error.check.asked(address.url)})\n  last answer  {answer}\n"
     who = f"{service.name} (process {process.pid})"
     status = process.exit_status
     if status is not None:
@@ -237,6 +262,20 @@ def _not_ready(service: Service, process: Process, address: Address, error: NotR
         f"its deadline is {service.start_deadline_s:g} s\n"
     )
     return StartTooLate(happened + waiting + logs.end_of(process))
+
+
+def _threads_of_tree(pid: int) -> Iterator[int]:
+    """Every thread of a process and of its descendants; none when it has ended."""
+    try:
+        process = psutil.Process(pid)
+        members = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for member in members:
+        try:
+            yield from (thread.id for thread in member.threads())
+        except psutil.NoSuchProcess:
+            continue  # it has ended in the meantime
 
 
 def free_port() -> int:

@@ -29,16 +29,13 @@ class ReadyCheck(Protocol):
 
     Attributes:
         what: what it proves, in words that go after "waited for": `its reply to a chat completion`.
-        method: how it asks, for messages: `GET`, `SELECT 1`.
-        path: what for, added to the base address in messages: `/health`; may be empty.
     """
 
     @property
     def what(self) -> str: ...  # noqa: D102
-    @property
-    def method(self) -> str: ...  # noqa: D102
-    @property
-    def path(self) -> str: ...  # noqa: D102
+
+    def asked(self, base_url: str) -> str:
+        """The question, for messages: `GET http://127.0.0.1:4000/health`, `SELECT 1 at 127.0.0.1:5432/postgres`."""
 
     def attempt(self, base_url: str, timeout_s: float) -> tuple[bool, str]:
         """Ask once: whether the answer was the expected one, and the answer in words, whatever it was.
@@ -78,6 +75,10 @@ class HttpCheck:
         True
         """
         return status in self.statuses and all(text in body for text in self.contains)
+
+    def asked(self, base_url: str) -> str:
+        """See `ReadyCheck.asked`."""
+        return f"{self.method} {base_url}{self.path}"
 
     def attempt(self, base_url: str, timeout_s: float) -> tuple[bool, str]:
         """See `ReadyCheck.attempt`."""

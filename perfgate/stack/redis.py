@@ -1,6 +1,7 @@
 """How is a Redis server run as a service?
 
-Comes in: the host's redis-server, and how much memory it may take. Goes out: a `Service` that starts empty.
+Comes in: how much memory it may take, and the host's redis-server where it runs as a process. Goes out: a `Service`
+that starts empty.
 """
 
 import os
@@ -76,14 +77,14 @@ class Redis:
 
     Args:
         max_memory_mib: from here on it evicts.
-        program: what runs.
+        program: what runs as a process; None takes the host's. A container has its own.
         password: a random one by default.
         name: for messages and file names.
         start_deadline_s: how long after its start it may take to answer.
     """
 
     max_memory_mib: int
-    program: RedisProgram = field(default_factory=_program_of_this_host)
+    program: RedisProgram | None = None
     password: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
     name: str = "redis"
     start_deadline_s: float = START_DEADLINE_S
@@ -108,8 +109,13 @@ class Redis:
         return (self.password,)
 
     def argv(self, port: int) -> list[str]:
-        """The server."""
-        return [str(self.program.path), CONFIG_FILE, "--port", str(port)]
+        """The server.
+
+        Raises:
+            BadInput: it is to be the host's, who lacks it.
+        """
+        program = self.program or _program_of_this_host()
+        return [str(program.path), CONFIG_FILE, "--port", str(port)]
 
     def environment(self, folder: Path) -> Mapping[str, str]:
         """Nothing of the host's."""
@@ -142,13 +148,15 @@ class PingCheck:
 
     Args:
         password: the server's; without blanks.
-        what, method, path: see `ReadyCheck`.
+        what: see `ReadyCheck`.
     """
 
     password: str = field(repr=False)
     what: str = "its answer to a ping"
-    method: str = "PING"
-    path: str = ""
+
+    def asked(self, base_url: str) -> str:
+        """See `ReadyCheck.asked`."""
+        return f"PING at {urlsplit(base_url).netloc}"
 
     def attempt(self, base_url: str, timeout_s: float) -> tuple[bool, str]:
         """See `ReadyCheck.attempt`."""

@@ -1,11 +1,11 @@
 """What is a service?
 
 A description, as a value: which program with which files and environment, and how one knows that it is up. It starts
-nothing; a backend does (processes.py). stack/mock.py and stack/litellm.py are services, stack/readiness.py is how a
+nothing; a backend does (backend.py). stack/mock.py and stack/litellm.py are services, stack/readiness.py is how a
 `ReadyCheck` is carried out.
 
     Service ──describes──> argv, files, environment, ReadyCheck
-    Backend ──starts a Service at an──> Address ──hands out──> Running
+    StackBackend ──starts a Service at an──> Address ──hands out──> RunningService
 """
 
 from collections.abc import Mapping, Sequence

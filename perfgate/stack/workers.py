@@ -1,7 +1,7 @@
 """Are all workers of a service up, and are they still the same?
 
-Comes in: a `Running` whose first process has workers that share its listening socket, and how many there should be.
-Goes out: `Workers`, each of which has accepted a connection. A readiness check says only that one of them answers.
+Comes in: a `RunningService` whose first process has workers that share its listening socket, and how many there should
+be. Goes out: `Workers`, each of which has accepted a connection. A readiness check says only that one of them answers.
 """
 
 import socket
@@ -11,8 +11,9 @@ from typing import Final
 
 import psutil
 
-from perfgate.measure.acceptors import acceptors
-from perfgate.stack.processes import Running, ServiceDied, StartTooLate
+from perfgate.measure.acceptors import NetworkGone, acceptors
+from perfgate.stack.backend import RunningService
+from perfgate.stack.processes import ServiceDied, StartTooLate
 
 #: Connections a worker in one attempt.
 PROBES_PER_WORKER: Final = 8
@@ -31,7 +32,7 @@ class Workers:
         processes: each of them; none when the service has no workers but serves itself.
     """
 
-    def __init__(self, running: Running, processes: tuple[psutil.Process, ...]) -> None:
+    def __init__(self, running: RunningService, processes: tuple[psutil.Process, ...]) -> None:
         self.processes = processes
         self._running = running
 
@@ -49,7 +50,7 @@ class Workers:
                 )
 
 
-def wait_for_workers(running: Running, count: int, *, deadline_s: float) -> Workers:
+def wait_for_workers(running: RunningService, count: int, *, deadline_s: float) -> Workers:
     """Wait until every worker has accepted a connection.
 
     Args:
@@ -60,6 +61,7 @@ def wait_for_workers(running: Running, count: int, *, deadline_s: float) -> Work
     Raises:
         StartTooLate: the deadline is over.
         ServiceDied: the service has ended.
+        AcceptorsHidden: its processes are another user's.
     """
     if count == 1:
         return Workers(running, ())
@@ -84,7 +86,7 @@ def _has_ended(process: psutil.Process) -> bool:
         return True
 
 
-def _accepting(running: Running, probes: int) -> list[psutil.Process]:
+def _accepting(running: RunningService, probes: int) -> list[psutil.Process]:
     """The processes below the service that have accepted one of so many connections."""
     with ExitStack() as stack:
         ports = set()
@@ -96,6 +98,10 @@ def _accepting(running: Running, probes: int) -> list[psutil.Process]:
             stack.enter_context(probe)
             ports.add(probe.getsockname()[1])
             time.sleep(PROBE_SPACING_S)
-        accepted = set(acceptors(running.address.port, ports).values())
-    children = psutil.Process(running.pid).children(recursive=True)
+        try:
+            # One in a container is reached at its own address; its end of the connections is in its own network.
+            accepted = set(acceptors(running.address.port, ports, running.pid).values())
+            children = psutil.Process(running.pid).children(recursive=True)
+        except (NetworkGone, psutil.NoSuchProcess):
+            return []  # it has ended since it was asked whether it is alive, and will be asked again
     return [process for process in children if process.pid in accepted]

@@ -96,8 +96,12 @@ class EngineClient extends pg.Client {
     const result = await this.#metrics
       .whileDatabaseWorks(() => super.query(asked, values))
       .catch((error) => {
-        // The statement goes on, and whatever comes next on this connection would wait for it.
-        if (isReadTimeout(error)) this.connection.stream.destroy();
+        // The statement goes on, and whatever comes next on this connection would wait for it. The stream says only later
+        // that it is gone; a client that is told to end is not used again from now on.
+        if (isReadTimeout(error)) {
+          this.connection.stream.destroy();
+          this.end().catch(() => {});
+        }
         throw error;
       });
     for (const field of result.fields) field.dataTypeID = readAs(field.dataTypeID);

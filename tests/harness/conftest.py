@@ -97,4 +97,6 @@ def _apart_from_this_run(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     """
     for name in (*(option.variable for option in OPTIONS), *XDIST_VARIABLES, *CI_VARIABLES):
         monkeypatch.delenv(name, raising=False)
+    # Whole runs that a test starts are the same on hosts with and without an engine.
+    monkeypatch.setenv("PERFGATE_STACK", "processes")
     monkeypatch.setenv(VARIABLE, str(tmp_path_factory.mktemp("lease")))

@@ -149,7 +149,7 @@ def test_every_option_reaches_the_load(tmp_path: Path, monkeypatch: pytest.Monke
     core = min(os.sched_getaffinity(0))
     file = tmp_path / "a.json"
     options = "--rate 50 --duration 0.4 --warm-up 0.1 --tail 3 --arrivals poisson --model m7 --api-key-env MY_KEY"
-    more = f"--payload-bytes 99 --seed 5 --in-flight-cap 77 --cpus {core} --connections 3 --json {file}"
+    more = f"--same-prompt --payload-bytes 99 --seed 5 --in-flight-cap 77 --cpus {core} --connections 3 --json {file}"
     assert main(["load", mock.url, *options.split(), *more.split()]) == 0
     assert [child.name for child in tmp_path.iterdir()] == ["a.json"]
     assert "sk-not-to-be-seen" not in file.read_text()
@@ -164,6 +164,7 @@ def test_every_option_reaches_the_load(tmp_path: Path, monkeypatch: pytest.Monke
         "stream": False,
         "connections": 3,
         "processes": 1,
+        "same_prompt": True,
     }
     assert result_of_json(document["result"]).succeeded == 20
 
@@ -177,7 +178,7 @@ def test_users_several_urls_and_streams_reach_the_load(tmp_path: Path, mock: Moc
     job = json.loads(file.read_text())["job"]
     assert [target["url"] for target in job["targets"]] == [f"{mock.base_url}/v1/chat/completions", urls[1]]
     assert job["schedule"] == {"users": 4, "think_time_s": 0.01, "warm_up_s": 0, "window_s": 0.4, "tail_s": 10}
-    assert (job["stream"], job["connections"]) == (True, 0)
+    assert (job["stream"], job["connections"], job["same_prompt"]) == (True, 0, False)
 
 
 @pytest.mark.slow

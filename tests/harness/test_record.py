@@ -38,9 +38,9 @@ def test_a_file_that_is_no_record_says_what_is_wrong(tmp_path: Path, text: str, 
 
 
 def test_a_record_of_an_older_version_is_refused_by_its_version(tmp_path: Path) -> None:
-    text = a_record().model_dump_json().replace('"schema_version":2', '"schema_version":1')
+    text = a_record().model_dump_json().replace('"schema_version":3', '"schema_version":1')
     (tmp_path / "r.json").write_text(text)
-    with pytest.raises(BadInput, match=r"is not a record of schema 2: schema_version: Input should be 2"):
+    with pytest.raises(BadInput, match=r"is not a record of schema 3: schema_version: Input should be 3"):
         read(tmp_path / "r.json")
 
 

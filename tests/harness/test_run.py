@@ -41,7 +41,7 @@ def asked(folder: Path, thresholds: str = THRESHOLDS, **options: str) -> Asked:
     """What options by name ask for; thresholds and record are in the folder."""
     path = folder / "thresholds.yaml"
     path.write_text(thresholds)
-    given = {"thresholds": str(path), "record_dir": str(folder / "records"), **options}
+    given = {"thresholds": str(path), "record_dir": str(folder / "records"), "stack": "processes", **options}
     texts = {f"perfgate_{name}": text for name, text in given.items()}
     return Asked.checked(settings_of(texts.get, {}), options_given(texts.get, {}))
 
@@ -277,5 +277,39 @@ def test_a_metric_without_a_limit_is_bad_input(tmp_path: Path) -> None:
 
 def test_a_host_with_too_few_cores_is_bad_input(tmp_path: Path) -> None:
     needs = THRESHOLDS.replace("  overhead:\n", "  overhead:\n    needs: {cores: 4000}\n")
-    with pytest.raises(BadInput, match=r"core\(s\) for us: overhead needs 4000 cores; run on a larger host"):
+    with pytest.raises(
+        BadInput, match=r"nothing was started:\n  overhead needs 4000 cores, and there are \d+ for us\n"
+    ):
         asked(tmp_path, needs)
+
+
+def test_everything_that_scenarios_lack_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perfgate.stack.redis.Redis.lacking", lambda: "this host has no redis-server")
+    needs = TWO_SCENARIOS.replace("  overhead:\n", "  overhead:\n    needs: {services: [redis]}\n")
+    needs = needs.replace("  alone:\n", "  alone:\n    needs: {cores: 4000}\n")
+    with pytest.raises(BadInput) as caught:
+        asked(tmp_path, needs)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "this host lacks what scenarios need; nothing was started:"
+    assert lines[1] == "  overhead needs Redis: this host has no redis-server"
+    assert lines[2].startswith("  alone needs 4000 cores")
+    assert lines[3] == "next: provide it, or name other scenarios with --scenarios"
+
+
+def test_the_record_says_which_backend_ran_and_why(tmp_path: Path) -> None:
+    run = begun(tmp_path, prisma_engine="wasm", images="built")
+    stack = record.read(run.file.path).stack
+    assert (stack.backend, stack.why, stack.engine) == ("processes", "asked for", None)
+    assert (stack.images, stack.prisma_engine) == ("built", "wasm")
+    assert "backend: processes (asked for)" in run.record.notes
+    assert run.surroundings("overhead").host.endswith("backend: processes")
+
+
+def test_the_password_of_a_database_is_in_no_record_and_no_message(tmp_path: Path) -> None:
+    url = "postgresql://me:very-secret@db.example:5432/litellm"
+    now = asked(tmp_path, postgres_url=url)
+    run = Run.begun(now, "20260101T000000Z-1", ["pytest", f"--postgres-url={url}", "--postgres-url", url])
+    assert "very-secret" not in run.file.path.read_text()
+    assert run.record.command[1] == "--postgres-url=postgresql://me:***@db.example:5432/litellm"
+    assert "--postgres-url 'postgresql://me:***@db.example:5432/litellm'" in run.surroundings("overhead").reproduce
+    assert "very-secret" not in repr(now)

@@ -43,6 +43,16 @@ class TestDefaults:
         assert found.thresholds_path == Path("thresholds.yaml")
         assert found.record_dir == Path(".perfgate/records")
 
+    def test_the_stack_is_chosen_by_what_the_host_has(self) -> None:
+        found = settings()
+        assert (found.stack, found.images, found.prisma_engine, found.postgres_url) == (
+            "auto",
+            "official",
+            "native",
+            None,
+        )
+        assert (found.cpus_per_instance, found.memory_per_instance) == ("", "")
+
     def test_a_seed_is_made_up(self) -> None:
         assert len({settings().seed for _ in range(20)}) > 1
 
@@ -80,6 +90,24 @@ class TestEachOption:
         assert (found.profile, found.scenarios) == ("gate", ("overhead", "latency"))
         assert (found.model, found.direct_model) == ("mock-delay-20ms", "mock-delay-20ms")
         assert (found.mock_url, found.on_invalid, found.seed) == (MOCK, "fail", 7)
+
+    def test_the_stack_is_as_given(self) -> None:
+        url = "postgresql://me:very-secret@db.example/litellm"
+        found = settings(
+            {
+                "--stack": "containers",
+                "--images": "built",
+                "--prisma-engine": "wasm",
+                "--cpus-per-instance": "4",
+                "--memory-per-instance": "8g",
+            },
+            {"PERFGATE_POSTGRES_URL": url},
+        )
+        assert (found.stack, found.images, found.prisma_engine) == ("containers", "built", "wasm")
+        assert (found.cpus_per_instance, found.memory_per_instance) == ("4", "8g")
+        assert found.postgres_url == url
+        assert "very-secret" not in repr(found)
+        assert found.without_secrets(f"at {url}") == "at postgresql://me:***@db.example/litellm"
 
     def test_a_checkout_is_looked_at(self, tmp_path: Path) -> None:
         (tmp_path / "pyproject.toml").write_text('[project]\nname = "litellm"\n')
@@ -158,6 +186,9 @@ class TestGatewayConfig:
          "what it is compared with: name it with --mock-url")),
         ({"--litellm": URL, "--mock-url": MOCK, "--workers": "2", "--deps": "today"}, ("gateway at "
          "http://localhost:4000 runs already and is not started by perfgate: --workers, --deps cannot apply to it")),
+        ({"--stack": "docker"}, "--stack=docker: must be one of auto, containers, processes"),
+        ({"--prisma-engine": "rust"}, "--prisma-engine=rust: must be one of native, wasm"),
+        ({"--postgres-url": "db.example:5432"}, "--postgres-url must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
         ({"--mock-url": "localhost:8090"}, "--mock-url: url='localhost:8090' must begin with http:// or https://"),
         ({"--mock-url": "http://a:b@h"}, "--mock-url: the address must hold no user or password"),
         ({"--gateway-key-env": "KEY"}, "--gateway-key-env=KEY is for a gateway that runs already (--litellm url:…)"),

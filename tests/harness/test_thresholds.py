@@ -170,49 +170,49 @@ def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
             "max: 60",
             "max: abc",
             "13: scenarios.overhead.limits.overhead_p95_ms.max",
-            "expected a number above 0, found 'abc'",
+            "expected a number of at least 0, found 'abc'",
         ),
         (
             "max: 60",
             "max: -3",
             "13: scenarios.overhead.limits.overhead_p95_ms.max",
-            "expected a number above 0, found -3",
+            "expected a number of at least 0, found -3",
         ),
         (
             "max: 60",
             "max: true",
             "13: scenarios.overhead.limits.overhead_p95_ms.max",
-            "expected a number above 0, found true",
+            "expected a number of at least 0, found true",
         ),
         (
             "max: 60",
             "max: .nan",
             "13: scenarios.overhead.limits.overhead_p95_ms.max",
-            "expected a number above 0, found '.nan'",
+            "expected a number of at least 0, found '.nan'",
         ),
         (
             "max: 60",
             "max: .inf",
             "13: scenarios.overhead.limits.overhead_p95_ms.max",
-            "expected a number above 0, found '.inf'",
+            "expected a number of at least 0, found '.inf'",
         ),
         (
             "max: 60",
             "max:",
             "13: scenarios.overhead.limits.overhead_p95_ms.max",
-            "expected a number above 0, found nothing",
+            "expected a number of at least 0, found nothing",
         ),
         (
             "max: 60",
             "max: [1]",
             "13: scenarios.overhead.limits.overhead_p95_ms.max",
-            "expected a number above 0, found a list",
+            "expected a number of at least 0, found a list",
         ),
         (
             "max: 60",
             'max: "60"',
             "13: scenarios.overhead.limits.overhead_p95_ms.max",
-            "expected a number above 0, found '60' (text: take the quotes away)",
+            "expected a number of at least 0, found '60' (text: take the quotes away)",
         ),
         (
             "min: 0.99",
@@ -297,6 +297,12 @@ def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
             "18: scenarios.latency.limits.latency_p99_ms.why",
             "expected the reason for this limit in words, found 3",
         ),
+        (
+            "needs: {cores: 2}",
+            "needs: {services: [kafka]}",
+            "7: scenarios.overhead.needs.services[0]",
+            "expected 'postgres' or 'redis', found 'kafka'",
+        ),
         ("needs: {cores: 2}", "needs: 2", "7: scenarios.overhead.needs", "expected keys with values, found 2"),
         # keys
         (
@@ -309,7 +315,7 @@ def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
             "needs: {cores: 2}",
             "needs: {cores: 2, zzz: 1}",
             "7: scenarios.overhead.needs.zzz",
-            "unknown key; known are cores",
+            "unknown key; known are cores, services",
         ),
         (
             "{dispatch",
@@ -600,3 +606,13 @@ def test_a_wrong_max_on_is_named(before: str, after: str, text: str) -> None:
 def test_a_host_class_may_have_a_measured_speed() -> None:
     text = WHOLE.replace("processes}", "processes, host_speed_ms: 12.5}")
     assert load_thresholds(written(text), KNOWN).hosts["reference"].host_speed_ms == 12.5
+
+
+def test_a_scenario_may_need_services() -> None:
+    text = WHOLE.replace("needs: {cores: 2}", "needs: {services: [redis, postgres]}")
+    assert load_thresholds(written(text), KNOWN).scenarios["overhead"].needs.services == ("redis", "postgres")
+
+
+def test_a_limit_may_be_nothing_at_all() -> None:
+    text = WHOLE.replace("max: 60", "max: 0")
+    assert load_thresholds(written(text), KNOWN).scenarios["overhead"].limits["overhead_p95_ms"].maximum == 0

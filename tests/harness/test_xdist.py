@@ -73,7 +73,7 @@ FAKES: Final = """
             print(*words, time.monotonic(), file=file)
 
     perfgate.plugin.run_rounds = run_rounds
-    perfgate.plugin.ProcessBench = lambda *args, **kwargs: contextlib.nullcontext()
+    perfgate.plugin.StackBench = lambda *args, **kwargs: contextlib.nullcontext()
 """
 MEASURING: Final = """
     import pytest

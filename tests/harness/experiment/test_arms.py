@@ -8,7 +8,7 @@ import pytest
 
 from perfgate.errors import BadInput
 from perfgate.experiment.arms import Arm, GatewaySpec
-from perfgate.stack.sources import Release, RunningUrl
+from perfgate.stack.sources import GitRef, Release, RunningUrl
 
 PLAIN: Final = GatewaySpec(Release("1.106.2"))
 RUNNING: Final = GatewaySpec(RunningUrl("http://h:4000"))
@@ -23,6 +23,13 @@ RUNNING: Final = GatewaySpec(RunningUrl("http://h:4000"))
         ({"instances": 2, "workers": 4}, "litellm 1.106.2, 2 instances, 4 workers each"),
         ({"with_packages": ("httptools",)}, "litellm 1.106.2 with httptools"),
         ({"config_path": Path("a/my.yaml")}, "litellm 1.106.2, config my.yaml"),
+        ({"database": True}, "litellm 1.106.2, with a database"),
+        ({"redis": "host_port"}, "litellm 1.106.2, with Redis"),
+        ({"redis": "url"}, "litellm 1.106.2, with Redis by URL"),
+        (
+            {"backend": "containers", "cpus_per_instance": 1.5, "memory_per_instance_bytes": 2**30},
+            "litellm 1.106.2, in containers, 1.5 cores each, 1024 MiB each",
+        ),
     ],
 )
 def test_it_is_shown_with_what_is_not_the_default(changes: dict[str, Any], words: str) -> None:
@@ -32,14 +39,24 @@ def test_it_is_shown_with_what_is_not_the_default(changes: dict[str, Any], words
 @pytest.mark.parametrize(
     ("spec", "options"),
     [
-        (PLAIN, "--litellm 1.106.2 --deps of-its-time --workers 1"),
+        (PLAIN, "--litellm 1.106.2 --deps of-its-time --workers 1 --stack processes"),
         (
             replace(PLAIN, deps="today", workers=4, instances=2, config_path=Path("my config.yaml")),
-            "--litellm 1.106.2 --deps today --workers 4 --instances 2 --gateway-config 'my config.yaml'",
+            (
+                "--litellm 1.106.2 --deps today --workers 4 --instances 2 --gateway-config 'my config.yaml' "
+                "--stack processes"
+            ),
         ),
         (
             replace(PLAIN, with_packages=("a==1", "b")),
-            "--litellm 1.106.2 --deps of-its-time --workers 1 --with-packages 'a==1 b'",
+            "--litellm 1.106.2 --deps of-its-time --workers 1 --with-packages 'a==1 b' --stack processes",
+        ),
+        (
+            replace(PLAIN, backend="containers", cpus_per_instance=4.0, memory_per_instance_bytes=8 * 2**30),
+            (
+                "--litellm 1.106.2 --deps of-its-time --workers 1 --cpus-per-instance 4 --memory-per-instance 8192m "
+                "--stack containers"
+            ),
         ),
         (RUNNING, "--litellm url:http://h:4000"),
         (GatewaySpec(RunningUrl("http://h", "KEY")), "--litellm url:http://h --gateway-key-env KEY"),
@@ -70,6 +87,9 @@ def test_none_of_something_is_refused() -> None:
         ({"with_packages": ("a",)}, "--with-packages"),
         ({"deps": "today"}, "--deps"),
         ({"faults": True}, "faults"),
+        ({"backend": "containers"}, "--stack=containers"),
+        ({"database": True}, "a database"),
+        ({"redis": "url"}, "Redis"),
         ({"workers": 2, "faults": True}, "--workers, faults"),
     ],
 )
@@ -84,3 +104,29 @@ def test_a_gateway_that_runs_already_cannot_be_given_anything(changes: dict[str,
 def test_an_arm_without_a_gateway_is_direct() -> None:
     assert Arm("direct", None).is_direct
     assert not Arm("gateway", PLAIN).is_direct
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"source": GitRef("https://h/x", "main", "0" * 40)}, "is not in an image of LiteLLM: containers run releases"),
+        ({"with_packages": ("a", "b")}, "--with-packages 'a b' is not in an image of LiteLLM"),
+        ({"deps": "today"}, "--deps today: the dependencies of an image of LiteLLM are those it was built with"),
+    ],
+)
+def test_what_no_image_holds_cannot_run_in_a_container(changes: dict[str, Any], reason: str) -> None:
+    assert reason in str(replace(PLAIN, **changes).not_in_containers)
+    with pytest.raises(BadInput, match="with --stack=processes it can be measured"):
+        replace(PLAIN, backend="containers", **changes)
+
+
+@pytest.mark.parametrize("changes", [{"cpus_per_instance": 1.0}, {"memory_per_instance_bytes": 2**30}])
+def test_processes_have_no_limits(changes: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="they need --stack=containers"):
+        replace(PLAIN, **changes)
+
+
+def test_an_arm_is_where_its_gateway_is_or_where_it_says() -> None:
+    assert Arm("gateway", replace(PLAIN, backend="containers")).backend == "containers"
+    assert Arm("direct", None).backend == "processes"
+    assert Arm("direct", None, direct_on="containers").backend == "containers"

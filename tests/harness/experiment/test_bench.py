@@ -20,7 +20,7 @@ import pytest
 
 from perfgate.errors import StackFailed
 from perfgate.experiment.arms import GatewaySpec
-from perfgate.experiment.bench import ANY_REPLY, ProcessBench, RunningGateway, prove
+from perfgate.experiment.bench import ANY_REPLY, RunningGateway, StackBench, prove
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.schedule import OpenLoop
 from perfgate.measure.acceptors import acceptors
@@ -93,8 +93,8 @@ def cache(tmp_path: Path) -> FakeCache:
     return FakeCache(folder)
 
 
-def bench_of(cache: FakeCache, tmp_path: Path, **rest: Any) -> ProcessBench:
-    return ProcessBench(cast(EnvironmentCache, cache), parent_dir=tmp_path, **rest)
+def bench_of(cache: FakeCache, tmp_path: Path, **rest: Any) -> StackBench:
+    return StackBench(cast(EnvironmentCache, cache), parent_dir=tmp_path, **rest)
 
 
 def status_of(gateway: RunningGateway, url: str) -> int:
@@ -128,6 +128,7 @@ class TestGateways:
             with pytest.raises(ServiceDied, match="litellm-1-instance-2"):
                 gateway.check_alive()
         assert told == [
+            "mock",
             "litellm 1.106.2, 2 instances (litellm-1-instance-1)",
             "litellm 1.106.2, 2 instances (litellm-1-instance-2)",
         ]
@@ -153,9 +154,10 @@ class TestGateways:
         said: list[str] = []
         spec = GatewaySpec(Release("1.79.3"), "today", with_packages=("httptools",))
         with bench_of(cache, tmp_path, say=said.append) as bench:
-            assert bench.install(spec) is bench.install(spec)
+            site = bench.sites["processes"]
+            assert site.install(spec, with_prisma=False) is site.install(spec, with_prisma=False)
             with pytest.raises(TypeError, match="gateway at http://h runs already: there is nothing to install"):
-                bench.install(GatewaySpec(RunningUrl("http://h")))
+                site.install(GatewaySpec(RunningUrl("http://h")), with_prisma=False)
         assert cache.asked == [(Release("1.79.3"), "today", ("httptools",))]
         assert said == ["installing litellm 1.79.3"]
 
@@ -175,7 +177,7 @@ class TestGateways:
             spec = GatewaySpec(Release("1.106.2"), config_path=config)
             (gateway,) = bench.start_gateways([spec], until_closed)
             written = (gateway.instances[0].folder / "config.yaml").read_text()
-            assert f"api_base: {bench.api_base}" in written
+            assert f"api_base: {bench.api_base('processes')}" in written
             assert "model_name: fast" in written
 
     def test_a_log_of_one_that_fails_outlives_the_run(self, cache: FakeCache, tmp_path: Path) -> None:
@@ -231,18 +233,23 @@ def url_of(server: ThreadingHTTPServer) -> str:
 class TestWhatRunsAlready:
     def test_a_mock_is_proven_and_nothing_of_ours_is_started_for_it(self, cache: FakeCache, tmp_path: Path) -> None:
         with scripted() as server, bench_of(cache, tmp_path, mock_url=url_of(server), model="theirs") as bench:
-            assert bench.mock is None
-            assert bench.api_base == url_of(server)
-            assert bench.direct_url == f"{url_of(server)}/chat/completions"
+            assert bench.sites["processes"].mock is None
+            assert bench.api_base("processes") == url_of(server)
+            assert bench.direct_url("processes") == f"{url_of(server)}/chat/completions"
+            assert bench.upstream_requests("processes") is None
             bench.check_alive()
             assert server.asked["model"] == "theirs"  # type: ignore[attr-defined]
 
     def test_ours_is_started_otherwise(self, cache: FakeCache, tmp_path: Path) -> None:
         with bench_of(cache, tmp_path) as bench:
-            assert bench.mock is not None
-            assert bench.direct_url == f"{bench.mock.address.url}/v1/chat/completions"
-            os.kill(bench.mock.pid, 9)
-            assert eventually(lambda: bench.mock is not None and not bench.mock.is_alive)
+            mock = bench.sites["processes"].mock
+            assert mock is not None
+            assert bench.direct_url("processes") == f"{mock.address.url}/v1/chat/completions"
+            assert bench.upstream_requests("processes") == 0
+            httpx.post(bench.direct_url("processes"), json={"model": "x", "messages": []}, trust_env=False)
+            assert bench.upstream_requests("processes") == 1
+            os.kill(mock.pid, 9)
+            assert eventually(lambda: not mock.is_alive)
             with pytest.raises(ServiceDied, match="mock"):
                 bench.check_alive()
 
@@ -269,7 +276,7 @@ class TestWhatRunsAlready:
             assert gateway.chat_urls == (f"{url_of(server)}/v1/chat/completions",)
             assert (gateway.api_key, gateway.pids) == ("sk-theirs", ())
             assert (server.asked["model"], server.key) == ("fast", "Bearer sk-theirs")  # type: ignore[attr-defined]
-        assert told == [str(spec)]
+        assert told == ["mock", str(spec)]
         assert cache.asked == []
 
     def test_one_without_a_key_is_sent_none(self, cache: FakeCache, tmp_path: Path) -> None:
@@ -340,15 +347,15 @@ def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def example_bench(endpoint_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessBench]:
+def example_bench(endpoint_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackBench]:
     cache = EnvironmentCache.of_user(os.environ)
     parent_dir = tmp_path_factory.mktemp("bench")
-    with ProcessBench(cache, parent_dir=parent_dir, say=print, mock_url=endpoint_url, model="any") as bench:
+    with StackBench(cache, parent_dir=parent_dir, say=print, mock_url=endpoint_url, model="any") as bench:
         yield bench
 
 
 @pytest.fixture(scope="module")
-def gateways(example_bench: ProcessBench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RunningGateway]]:
+def gateways(example_bench: StackBench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RunningGateway]]:
     config = tmp_path_factory.mktemp("config") / "config.yaml"
     config.write_text(CONFIG)
     (config.parent / "my_callbacks.py").write_text(MY_CALLBACKS)
@@ -375,7 +382,7 @@ class TestRealGateway:
         assert self.chat(plain, "429").status_code == 429
 
     def test_it_can_be_measured_as_one_that_runs_already(
-        self, example_bench: ProcessBench, gateways: list[RunningGateway], monkeypatch: pytest.MonkeyPatch
+        self, example_bench: StackBench, gateways: list[RunningGateway], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         plain, _ = gateways
         monkeypatch.setenv("PERFGATE_TEST_KEY", str(plain.api_key))
@@ -395,7 +402,7 @@ class TestRealGateway:
         assert self.chat(configured, "anything").status_code == 400
 
     def test_its_workers_get_equal_shares_of_the_connections(
-        self, example_bench: ProcessBench, gateways: list[RunningGateway]
+        self, example_bench: StackBench, gateways: list[RunningGateway]
     ) -> None:
         _, configured = gateways
         port = configured.instances[0].address.port

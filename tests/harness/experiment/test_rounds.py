@@ -13,9 +13,9 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from perfgate.errors import StackFailed
-from perfgate.experiment.arms import Arm, GatewaySpec
-from perfgate.experiment.measurement import Measurement
+from perfgate.errors import BadInput, StackFailed
+from perfgate.experiment.arms import Arm, BackendName, GatewaySpec
+from perfgate.experiment.measurement import LedgerUse, Measurement
 from perfgate.experiment.rounds import (
     CONNECTIONS_PER_WORKER,
     SETTLE_REQUESTS,
@@ -25,9 +25,10 @@ from perfgate.experiment.rounds import (
     RoundsPlan,
     run_rounds,
 )
-from perfgate.load.job import LoadJob
+from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop
+from perfgate.measure.process_tree import TreeSnapshot, snapshot
 from perfgate.stack.sources import Release, RunningUrl
 from tests.harness.synthetic import load_result
 
@@ -37,6 +38,22 @@ GATEWAY: Final = Arm("gateway", GatewaySpec(Release("1.106.2")))
 OTHER: Final = Arm("other", GatewaySpec(Release("1.79.3")))
 PLAN: Final = RoundsPlan(generations=2, per_generation=3, per_generation_max=5)
 MOCK_URL: Final = "http://127.0.0.1:9/v1/chat/completions"
+CONTAINER_MOCK_URL: Final = "http://127.0.0.2:9/v1/chat/completions"
+
+
+@dataclass
+class FakeLedger:
+    """Everything is written, `missing` rows excepted."""
+
+    missing: int = 0
+    calls: list[str] = field(default_factory=list)
+
+    def open(self) -> None:
+        self.calls.append("open")
+
+    def close(self, requests: int) -> LedgerUse:
+        self.calls.append(f"close {requests}")
+        return LedgerUse(requests, requests - self.missing, 1.0, 1.0, 0.5, 3, 10)
 
 
 @dataclass
@@ -47,6 +64,17 @@ class FakeGateway:
     pids: tuple[int, ...]
     api_key: str | None = "sk-ours"
     death: StackFailed | None = None
+    ledger: FakeLedger | None = None
+    in_containers: bool = False
+
+    def targets(self, model: str) -> tuple[Target, ...]:
+        return tuple(Target(url, model, self.api_key) for url in self.chat_urls)
+
+    def uses(self) -> list[TreeSnapshot]:
+        return [snapshot(pid) for pid in self.pids]
+
+    def tree_uses(self) -> list[TreeSnapshot]:
+        return self.uses() if self.in_containers else []
 
     def check_alive(self) -> None:
         if self.death is not None:
@@ -76,9 +104,18 @@ class FakeBench:
     started: list[tuple[GatewaySpec, FakeGateway]] = field(default_factory=list)
     closed: int = 0
     mock_death: StackFailed | None = None
-    direct_url: str = MOCK_URL
+    upstream: int | None = 0
     generator_cpus: tuple[int, ...] = (0,)
     mock_delay_ms: float = 20.0
+
+    def direct_url(self, backend: BackendName) -> str:
+        return MOCK_URL if backend == "processes" else CONTAINER_MOCK_URL
+
+    def upstream_requests(self, backend: BackendName) -> int | None:
+        """Seven more each time that anybody asks."""
+        if self.upstream is not None:
+            self.upstream += 7
+        return self.upstream
 
     def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> Sequence[FakeGateway]:
         def close() -> None:
@@ -89,7 +126,9 @@ class FakeBench:
             first = 1000 + 10 * len(self.started)
             urls = tuple(f"http://127.0.0.1:{first + n}/v1/chat/completions" for n in range(spec.instances))
             pids = () if isinstance(spec.source, RunningUrl) else (os.getpid(),) * spec.instances
-            self.started.append((spec, FakeGateway(urls, pids)))
+            ledger = FakeLedger(missing=2) if spec.database else None
+            in_containers = spec.backend == "containers"
+            self.started.append((spec, FakeGateway(urls, pids, ledger=ledger, in_containers=in_containers)))
         return [gateway for _, gateway in self.started]
 
     def check_alive(self) -> None:
@@ -208,6 +247,53 @@ class TestGateways:
         arm = Arm("gateway", GatewaySpec(RunningUrl("http://h:1")))
         assert all(window.gateway is None for window in run(bench, (DIRECT, arm)).windows)
         assert len(bench.window_jobs) == 20
+
+
+class TestBackends:
+    def test_each_arm_is_direct_on_its_own_backend(self, bench: FakeBench) -> None:
+        inside = Arm("direct_inside", None, direct_on="containers")
+        measurement = run(bench, (DIRECT, inside))
+        for window, job in zip(measurement.windows, bench.window_jobs, strict=True):
+            assert job.targets[0].url == (CONTAINER_MOCK_URL if window.arm == "direct_inside" else MOCK_URL)
+
+    def test_cpu_of_containers_is_read_in_two_ways(self, bench: FakeBench) -> None:
+        assert GATEWAY.gateway is not None
+        inside = Arm("inside", replace(GATEWAY.gateway, backend="containers"))
+        for window in run(bench, (GATEWAY, inside)).windows:
+            assert window.gateway is not None
+            assert (window.gateway.cpu_tree_s is None) == (window.arm == "gateway")
+
+    def test_what_reached_the_mock_is_counted_for_each_gateway_window(self, bench: FakeBench) -> None:
+        assert {(w.arm, w.upstream_requests) for w in run(bench).windows} == {("direct", None), ("gateway", 7)}
+        assert {w.upstream_requests for w in run(FakeBench(upstream=None)).windows} == {None}
+
+    def test_prompts_are_all_the_same_where_an_arm_says_so(self, bench: FakeBench) -> None:
+        hits = replace(GATEWAY, name="hits", same_prompt=True)
+        measurement = run(bench, (GATEWAY, hits))
+        same = {(w.arm, job.same_prompt) for w, job in zip(measurement.windows, bench.window_jobs, strict=True)}
+        assert same == {("gateway", False), ("hits", True)}
+
+
+class TestDatabase:
+    def test_a_window_ends_when_its_requests_are_written(self, bench: FakeBench) -> None:
+        assert GATEWAY.gateway is not None
+        arm = Arm("gateway", replace(GATEWAY.gateway, database=True))
+        measurement = run(bench, (arm,), replace(STEADY, window_s=12), plan=RoundsPlan(1, 2, 2))
+        (_, gateway), _ = bench.started[0], bench.closed
+        assert gateway.ledger is not None
+        # Of settling what was sent, of a window the warm-up of STEADY too.
+        assert gateway.ledger.calls == ["open", "close 200", "open", "close 300", "open", "close 300"]
+        assert [window.ledger for window in measurement.windows] == [LedgerUse(300, 298, 1.0, 1.0, 0.5, 3, 10)] * 2
+        assert measurement.spend_rows_missing_ratio().value == pytest.approx(2 / 300)
+
+    def test_a_window_that_spans_less_than_two_flushes_is_refused(self, bench: FakeBench) -> None:
+        assert GATEWAY.gateway is not None
+        arm = Arm("gateway", replace(GATEWAY.gateway, database=True))
+        with pytest.raises(
+            BadInput, match=r"scenario overhead: window_s=11.9 must be at least 12: two times of writing"
+        ):
+            run(bench, (arm,), replace(STEADY, window_s=11.9))
+        assert bench.started == []
 
 
 class TestSeveralProcesses:

@@ -137,6 +137,23 @@ def test_targets_take_turns_and_each_gets_its_own_model_and_key(schedule: OpenLo
     assert sum(result.sent_by_target) == result.sent == result.succeeded
 
 
+@pytest.mark.parametrize("same_prompt", [False, True])
+def test_all_requests_to_all_targets_have_one_prompt_or_all_another(same_prompt: bool) -> None:
+    async def run() -> list[str]:
+        async with AsyncExitStack() as servers:
+            toys = [await servers.enter_async_context(toy_server(*answering(20))) for _ in range(2)]
+            job = load_job(*map(url_of, toys), rate_rps=100, window_s=0.1, same_prompt=same_prompt)
+            result = await quietly(job)
+            assert result.succeeded == 10
+            bodies = [json.loads(request.partition(b"\r\n\r\n")[2]) for toy in toys for request in toy.requests]
+            return [body["messages"][0]["content"] for body in bodies]
+
+    prompts, others = uvloop.run(run()), uvloop.run(run())
+    assert len(prompts) == 10
+    assert len({*prompts}) == (1 if same_prompt else 10)
+    assert not {*prompts} & {*others}
+
+
 def test_every_target_must_be_reachable_before_anything_is_sent() -> None:
     async def run() -> tuple[str, Toy]:
         async with toy_server() as gone:

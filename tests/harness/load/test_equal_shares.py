@@ -26,6 +26,7 @@ from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import Failure
 from perfgate.load.schedule import OpenLoop
 from perfgate.load.wire import job_line, job_of_line
+from tests.harness.measure.conftest import network_of_its_own
 
 #: Answers every request with the id of its process. The child is slower to accept: it waits a while first, in which its
 #: parent, awake already, often comes before it.
@@ -86,12 +87,12 @@ class Answers:
         raise AssertionError
 
 
-async def answers_of(port: int, requests: int, processes: int) -> list[bytes]:
+async def answers_of(port: int, requests: int, processes: int, accepts_in: int | None = None) -> list[bytes]:
     """Which process answered each of so many requests, one after the other."""
     answers = Answers()
     head = request_head(Endpoint("http", "127.0.0.1", port, "/"), api_key=None, body_bytes=2)
     peer = Peer("127.0.0.1", port, "127.0.0.1", None)
-    client = HttpClient(peer, head, answers, connections=2 * SHARE, processes=processes)
+    client = HttpClient(peer, head, answers, connections=2 * SHARE, processes=processes, accepts_in=accepts_in)
     try:
         await client.open_ahead()
         for request in range(requests):
@@ -118,6 +119,28 @@ def test_a_process_that_accepts_nothing_is_an_error(monkeypatch: pytest.MonkeyPa
         asyncio.run(answers_of(port, requests=1, processes=2))
     assert f"connections to 127.0.0.1:{port}, 1 of 2 processes accepted any share" in str(caught.value)
     assert str(caught.value).endswith(f"where each should have had {SHARE}")
+
+
+@pytest.mark.slow
+def test_they_are_looked_for_in_the_network_of_the_process_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "CONNECT_DEADLINE_S", 1.0)
+    with server(workers=2) as port, network_of_its_own("sys.stdin.read()") as elsewhere:
+        answers = asyncio.run(answers_of(port, requests=4, processes=2, accepts_in=os.getpid()))
+        assert sorted(Counter(answers).values()) == [2, 2]
+        with pytest.raises(Unreachable, match="0 of 2 processes accepted any share"):
+            asyncio.run(answers_of(port, requests=1, processes=2, accepts_in=elsewhere.pid))
+
+
+@pytest.mark.slow
+def test_a_network_that_is_gone_is_an_error_that_says_so() -> None:
+    with server(workers=2) as port:
+        gone = subprocess.Popen([sys.executable, "-c", ""])
+        gone.wait()
+        target = Target(f"http://127.0.0.1:{port}/", "m", accepts_in=gone.pid)
+        job = LoadJob((target,), OpenLoop(50, 0, 0.1), connections=2 * SHARE, processes=2)
+        with pytest.raises(Unreachable) as caught:
+            asyncio.run(drive(job, in_flight_cap=100, announce=lambda instant, mono_s: None))
+    assert str(caught.value) == f"process {gone.pid}, in whose network connections should be accepted, is not there"
 
 
 @pytest.mark.slow

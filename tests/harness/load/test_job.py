@@ -36,6 +36,17 @@ def test_as_many_users_and_connections_as_the_cap_allows_are_allowed() -> None:
     assert (job.schedule, job.connections) == (ClosedLoop(6, 0, 1), 3)
 
 
+def test_a_target_accepts_in_a_process_or_nowhere_in_particular() -> None:
+    assert Target("http://h/", "m").accepts_in is None
+    assert Target("http://h/", "m", accepts_in=1).accepts_in == 1
+    with pytest.raises(ValueError, match="accepts_in=0 must be the id of a process"):
+        Target("http://h/", "m", accepts_in=0)
+
+
+def test_prompts_differ_unless_they_are_asked_to_be_the_same() -> None:
+    assert not LoadJob((TARGET,), OpenLoop(10, 0, 1)).same_prompt
+
+
 def test_a_target_needs_a_whole_url() -> None:
     with pytest.raises(ValueError, match="must begin with http:// or https://"):
         Target("h/", "m")

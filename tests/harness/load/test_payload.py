@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from perfgate.load.payload import MAX_PROMPT_BYTES, Payload
+from perfgate.load.payload import MAX_PROMPT_BYTES, Payload, new_load_id
 
 
 def prompt(body: bytes) -> str:
@@ -34,6 +34,29 @@ def test_no_two_bodies_are_alike_within_a_load_or_between_loads(prompt_bytes: in
     bodies = [load.body(number) for load in loads for number in range(1000)]
     assert len(set(bodies)) == 2000
     assert {len(body) for body in bodies} == {loads[0].body_bytes}
+
+
+@pytest.mark.parametrize("prompt_bytes", [None, 36, 500])
+@pytest.mark.parametrize("stream", [False, True])
+def test_bodies_with_the_same_prompt_are_alike_within_a_load_and_new_in_the_next(
+    prompt_bytes: int | None, stream: bool
+) -> None:
+    loads = [Payload("m", prompt_bytes, stream=stream, same_prompt=True) for _ in range(2)]
+    first, second = ({load.body(number) for number in range(1000)} for load in loads)
+    assert len(first) == len(second) == 1
+    assert first != second
+    (body,) = first
+    assert len(body) == loads[0].body_bytes == Payload("m", prompt_bytes, stream=stream).body_bytes
+    assert prompt(body).startswith(loads[0].request_id(7).decode())
+
+
+def test_payloads_of_one_load_share_its_id_and_so_the_same_prompt() -> None:
+    load_id = new_load_id()
+    alike = [Payload(model, 99, same_prompt=True, load_id=load_id) for model in ("a", "b")]
+    assert prompt(alike[0].body(1)) == prompt(alike[1].body(2))
+    differing = [Payload("m", 99, load_id=load_id) for _ in range(2)]
+    assert differing[0].body(1) == differing[1].body(1) != differing[1].body(2)
+    assert new_load_id() != load_id
 
 
 def test_the_body_names_model_and_user_whatever_characters_they_hold() -> None:

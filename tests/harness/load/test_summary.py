@@ -42,6 +42,11 @@ def test_a_healthy_load_reads_like_this() -> None:
     ]
 
 
+def test_one_prompt_for_all_requests_is_said() -> None:
+    job = load_job("http://h/x", model="gpt", payload_bytes=400, same_prompt=True)
+    assert summary(job).startswith("http://h/x  model gpt, always the same prompt of 400 bytes\n")
+
+
 def test_errors_are_listed_by_kind_with_an_example_on_one_line() -> None:
     errors = (ErrorCount("http_429", 30, "HTTP 429: {\n  slow\n}"), ErrorCount("unfinished", 2, "x" * 500))
     lines = summary(errors=errors, succeeded=968).splitlines()

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfgate.load import wire
+from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import ErrorCount
+from perfgate.load.schedule import OpenLoop
 from perfgate.measure.histogram import Histogram
 from tests.harness.load.conftest import load_job, load_result
 
@@ -55,6 +57,11 @@ def test_a_job_survives_the_wire_with_its_key(model: str, rate_rps: float, arriv
 
 def test_a_closed_loop_of_streams_to_several_targets_survives_the_wire() -> None:
     job = load_job("http://a/", "http://b/", users=7, think_time_s=0.5, stream=True, connections=4)
+    assert wire.job_of_line(wire.job_line(job)) == job
+
+
+def test_the_same_prompt_to_a_target_in_another_network_survives_the_wire() -> None:
+    job = LoadJob((Target("http://a/", "m", accepts_in=77),), OpenLoop(1, 0, 1), same_prompt=True)
     assert wire.job_of_line(wire.job_line(job)) == job
 
 

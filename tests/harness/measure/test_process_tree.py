@@ -19,7 +19,6 @@ from perfgate.measure.process_tree import (
     ServiceGone,
     TreeSnapshot,
     TreeUnsettled,
-    cpu_s_between,
     snapshot,
 )
 from tests.harness.measure.conftest import RunningBurner
@@ -39,14 +38,14 @@ def as_burned(seconds: float) -> Any:
 def test_the_main_threads_cpu_is_counted(burner: RunningBurner) -> None:
     before = snapshot(burner.pid)
     burned_s = burner("burn 0.5")
-    assert cpu_s_between(before, snapshot(burner.pid)) == as_burned(burned_s)
+    assert snapshot(burner.pid).cpu_s_since(before) == as_burned(burned_s)
 
 
 @pytest.mark.slow
 def test_a_thread_that_came_and_went_in_the_window_is_counted(burner: RunningBurner) -> None:
     before = snapshot(burner.pid)
     burned_s = burner("thread 0.5")
-    assert cpu_s_between(before, snapshot(burner.pid)) == as_burned(burned_s)
+    assert snapshot(burner.pid).cpu_s_since(before) == as_burned(burned_s)
 
 
 @pytest.mark.slow
@@ -55,7 +54,7 @@ def test_a_thread_from_before_that_ends_in_the_window_counts_with_its_share(burn
     before = snapshot(burner.pid)
     burned_s = burner("end_thread")
     assert burned_s == pytest.approx(0.5, rel=0.1)
-    assert cpu_s_between(before, snapshot(burner.pid)) == as_burned(burned_s)
+    assert snapshot(burner.pid).cpu_s_since(before) == as_burned(burned_s)
 
 
 @pytest.mark.slow
@@ -65,7 +64,7 @@ def test_a_child_that_came_and_went_in_the_window_is_counted(burner: RunningBurn
     burner("child burn 0.5")
     burned_s = burner("end_child")  # its whole life, the start of its interpreter included
     assert burned_s > 0.5
-    assert cpu_s_between(before, snapshot(burner.pid)) == as_burned(burned_s)
+    assert snapshot(burner.pid).cpu_s_since(before) == as_burned(burned_s)
 
 
 @pytest.mark.slow
@@ -76,7 +75,7 @@ def test_a_child_from_before_that_ends_in_the_window_counts_with_its_share(burne
     burner("child burn 0.4")
     burned_s = burner("end_child") - used_before_s
     assert burned_s < 0.6
-    assert cpu_s_between(before, snapshot(burner.pid)) == as_burned(burned_s)
+    assert snapshot(burner.pid).cpu_s_since(before) == as_burned(burned_s)
 
 
 @pytest.mark.slow
@@ -85,7 +84,7 @@ def test_a_child_that_lives_throughout_counts_with_its_share(burner: RunningBurn
     burner("child burn 0.5")
     before = snapshot(burner.pid)
     burned_s = burner("child thread 0.3") + burner("burn 0.3")
-    assert cpu_s_between(before, snapshot(burner.pid)) == as_burned(burned_s)
+    assert snapshot(burner.pid).cpu_s_since(before) == as_burned(burned_s)
 
 
 @pytest.mark.slow
@@ -96,9 +95,9 @@ def test_a_child_that_was_not_waited_for_is_counted(burner: RunningBurner) -> No
     burned_s = burner("child burn 0.5")
     burner("leave_zombie")
     zombie = snapshot(burner.pid)
-    assert cpu_s_between(before, zombie) == as_burned(burned_s)
+    assert zombie.cpu_s_since(before) == as_burned(burned_s)
     burner("end_child")
-    assert cpu_s_between(zombie, snapshot(burner.pid)) == as_burned(0)
+    assert snapshot(burner.pid).cpu_s_since(zombie) == as_burned(0)
 
 
 @pytest.mark.slow
@@ -113,7 +112,7 @@ def test_a_grandchild_and_its_parent_that_end_in_the_window_are_counted_once(bur
     burner("child end_child")
     burned_s = burner("end_child") - used_before_s
     assert burned_s < 0.5
-    assert cpu_s_between(before, snapshot(burner.pid)) == as_burned(burned_s)
+    assert snapshot(burner.pid).cpu_s_since(before) == as_burned(burned_s)
 
 
 @pytest.mark.slow
@@ -124,7 +123,7 @@ def test_what_ended_before_the_window_is_not_counted_in_it(burner: RunningBurner
     burner("child end_child")
     before = snapshot(burner.pid)
     burner("end_child")
-    assert cpu_s_between(before, snapshot(burner.pid)) == as_burned(0)
+    assert snapshot(burner.pid).cpu_s_since(before) == as_burned(0)
 
 
 @pytest.mark.slow
@@ -134,7 +133,7 @@ def test_a_child_whose_parent_ignores_its_end_is_noticed(burner: RunningBurner) 
     before = snapshot(burner.pid)
     burner("end_child_unseen")
     with pytest.raises(LeftTheTree, match="s of the service's CPU time got lost") as caught:
-        cpu_s_between(before, snapshot(burner.pid))
+        snapshot(burner.pid).cpu_s_since(before)
     (name,) = caught.value.names
     assert name.startswith(f"{child} (python")
 
@@ -147,7 +146,7 @@ def test_an_orphan_that_left_the_tree_is_noticed(burner: RunningBurner) -> None:
     before = snapshot(burner.pid)
     burner("end_child")
     with pytest.raises(LeftTheTree, match=str(orphan)):
-        cpu_s_between(before, snapshot(burner.pid))
+        snapshot(burner.pid).cpu_s_since(before)
 
 
 @pytest.mark.slow
@@ -177,7 +176,7 @@ def test_without_cpu_clocks_ticks_are_used_and_the_resolution_says_so(
     assert precise.resolution_ms == 1e-6
     assert after.resolution_ms == 1000 / os.sysconf("SC_CLK_TCK")
     assert (after.processes[0].cpu_s / 0.01) == pytest.approx(round(after.processes[0].cpu_s / 0.01))
-    assert cpu_s_between(before, after) == as_burned(burned_s)
+    assert after.cpu_s_since(before) == as_burned(burned_s)
 
 
 @pytest.mark.slow
@@ -320,7 +319,7 @@ def test_whatever_is_born_and_ends_the_window_has_the_cpu_that_was_burned_in_it(
     before, burned_before = tree.snapshot(), tree.burned
     for step in in_window:
         tree.step(*step)
-    assert cpu_s_between(before, tree.snapshot()) == pytest.approx(tree.burned - burned_before)
+    assert tree.snapshot().cpu_s_since(before) == pytest.approx(tree.burned - burned_before)
 
 
 def use(pid: int, *, start: int = 1, own: float = 0.0, ended: float = 0.0) -> ProcessUse:
@@ -334,16 +333,16 @@ def tree_of(*processes: ProcessUse) -> TreeSnapshot:
 def test_a_pid_that_was_used_again_is_another_process() -> None:
     before = tree_of(use(1), use(2, start=5, own=3.0))
     after = tree_of(use(1, ended=3.5), use(2, start=9, own=1.0))
-    assert cpu_s_between(before, after) == pytest.approx(0.5 + 1.0)
+    assert after.cpu_s_since(before) == pytest.approx(0.5 + 1.0)
     with pytest.raises(ServiceGone):
-        cpu_s_between(tree_of(use(1, start=5)), tree_of(use(1, start=9)))
+        tree_of(use(1, start=9)).cpu_s_since(tree_of(use(1, start=5)))
 
 
 def test_two_ticks_of_rounding_are_not_taken_for_a_loss() -> None:
     before = tree_of(use(1), use(2, own=0.5))
-    assert cpu_s_between(before, tree_of(use(1, own=0.2, ended=0.485))) == pytest.approx(0.2)
+    assert tree_of(use(1, own=0.2, ended=0.485)).cpu_s_since(before) == pytest.approx(0.2)
     with pytest.raises(LeftTheTree) as caught:
-        cpu_s_between(before, tree_of(use(1, own=0.2, ended=0.47)))
+        tree_of(use(1, own=0.2, ended=0.47)).cpu_s_since(before)
     assert str(caught.value) == (
         "0.03 s of the service's CPU time got lost: of 2 (worker) some left its process tree (their parent ended "
         "first, or does not wait for them). CPU per request cannot be measured: keep the service in the foreground "

@@ -32,6 +32,13 @@ def a_record(**changes: Any) -> Record:
         "host": {},
         "host_class": None,
         "affinity": {},
+        "stack": {
+            "backend": "processes",
+            "why": "asked for",
+            "engine": None,
+            "images": "official",
+            "prisma_engine": "native",
+        },
     }
     return Record(**{**fields, **changes})
 

@@ -1,4 +1,7 @@
-"""Toy programs, toy services, and a supervisor to run them."""
+"""Both backends, toy services to run in them, and what stands in for uv and for LiteLLM's repository.
+
+Where there is no Docker engine, or an image is missing, every test that needs it is reported as not run, by its name.
+"""
 
 import os
 import subprocess
@@ -6,13 +9,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
+from testcontainers.core.docker_client import DockerClient
 
+from perfgate.stack.backend import StackBackend
+from perfgate.stack.container_services import FOLDER, ContainerSpec
+from perfgate.stack.containers import ContainerBackend
+from perfgate.stack.engine import NoEngine, connected
+from perfgate.stack.environments import Environment, EnvironmentCache
+from perfgate.stack.images import BUILT, ImageMissing, Images, PrismaInImage, litellm_in, present, prisma_in
 from perfgate.stack.installing import Installer, uv_environment
+from perfgate.stack.prisma_engine import CLIENT_PACKAGE, PrismaClient, PrismaEngine
+from perfgate.stack.processes import ProcessBackend
 from perfgate.stack.readiness import HttpCheck
+from perfgate.stack.releases import DEFAULT_RELEASE
+from perfgate.stack.sources import Release
 from perfgate.stack.supervision import Supervisor
 
 EXIT_TRUE: Final = "raise SystemExit(0)"
@@ -57,13 +72,15 @@ class Handler(BaseHTTPRequestHandler):
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
+#: Of a toy in a container.
+TOY_PORT: Final = 8080
 #: Far longer than anything here takes; only a test that fails waits for so long.
 PATIENCE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Toy:
-    """A service whose program is a text."""
+    """A service whose program is a text, for either backend: a container has the mock's image, which has a Python."""
 
     program: str
     name: str = "toy"
@@ -85,12 +102,146 @@ class Toy:
     def ready_checks(self) -> Sequence[HttpCheck]:
         return [self.check]
 
+    def in_container(self, images: Images) -> ContainerSpec:
+        everywhere = self.program.replace("127.0.0.1", "0.0.0.0")
+        return ContainerSpec(
+            name=self.name,
+            image=images.of("mock"),
+            port=TOY_PORT,
+            command=("python", "-c", everywhere, str(TOY_PORT)),
+            environment=self.environment(Path(FOLDER)),
+            files={f"{FOLDER}/{name}": text for name, text in self.texts.items()},
+            ready_checks=tuple(self.ready_checks()),
+            secrets=tuple(self.secrets),
+            start_deadline_s=self.start_deadline_s,
+        )
+
+
+@cache
+def lacking_engine() -> str | None:
+    """Why no test can have a Docker engine here."""
+    try:
+        connected().client.close()
+    except NoEngine as error:
+        return str(error)
+    return None
+
+
+@cache
+def lacking_image(name: str) -> str | None:
+    """Why no test can have an image that is only built."""
+    client = connected()
+    try:
+        present(client, name, lambda line: None)
+    except ImageMissing as error:
+        return str(error)
+    finally:
+        client.client.close()
+    return None
+
+
+@cache
+def prisma_in_image() -> PrismaInImage:
+    """Engine of the image of LiteLLM that is here."""
+    return next((each for each in ("wasm", "native", "none") if lacking_image(litellm_image(each)) is None), "wasm")
+
+
+def litellm_image(prisma: PrismaInImage) -> str:
+    return BUILT.of("litellm", DEFAULT_RELEASE, prisma)
+
+
+def lacking(item: pytest.Item) -> str | None:
+    """What a test needs that is not here."""
+    names = item.fixturenames  # type: ignore[attr-defined]
+    is_in_containers = "containers" in names or parameters(item).get("backend") == "containers"
+    if not is_in_containers and "client" not in names:
+        return None
+    if lacking_engine() is not None or not is_in_containers:
+        return lacking_engine()
+    images = [BUILT.of(role) for role in ("mock", "postgres", "redis")]
+    if "installed" in names:
+        images.append(litellm_image(prisma_in_image()))
+    return next((why for image in images if (why := lacking_image(image)) is not None), None)
+
+
+def parameters(item: pytest.Item) -> Mapping[str, object]:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec is not None else {}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip it before any of its fixtures; the reason has its name, which pytest's list of skipped tests has not."""
+    why = lacking(item)
+    if why is not None:
+        pytest.skip(f"not run: {item.name}: {why}")
+
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     """One whose run folder is within the test's."""
     with Supervisor(tmp_path) as supervisor:
         yield supervisor
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[DockerClient]:
+    """Of the Docker engine."""
+    client = connected()
+    yield client
+    client.client.close()
+
+
+@pytest.fixture(scope="module")
+def containers(client: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerBackend]:
+    """The container backend, open."""
+    folder = tmp_path_factory.mktemp("containers")
+    with ContainerBackend(folder, BUILT, prisma_in_image(), folder / "kept") as backend:
+        yield backend
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessBackend]:
+    """The process backend, open."""
+    folder = tmp_path_factory.mktemp("processes")
+    with Supervisor(folder) as supervisor:
+        yield ProcessBackend(supervisor, folder / "kept")
+
+
+@pytest.fixture(scope="module", params=["processes", pytest.param("containers", marks=pytest.mark.slow)])
+def backend(request: pytest.FixtureRequest) -> StackBackend:
+    """Either backend, open: whatever is tested with it holds for both."""
+    either: StackBackend = request.getfixturevalue(request.param)
+    return either
+
+
+@pytest.fixture(scope="module")
+def installed(backend: StackBackend) -> Iterator[Environment]:
+    """A real LiteLLM, where the backend starts it from."""
+    if isinstance(backend, ContainerBackend):
+        yield litellm_in(backend.client, litellm_image(prisma_in_image()))
+        return
+    using = EnvironmentCache.of_user(os.environ).using(
+        Release(DEFAULT_RELEASE), with_packages=(CLIENT_PACKAGE,), say=print
+    )
+    with using as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def prisma(
+    backend: StackBackend, installed: Environment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrismaClient]:
+    """Its way to a database."""
+    if not isinstance(backend, ContainerBackend):
+        with PrismaEngine.of_user("wasm", os.environ).using(installed, say=print) as client:
+            yield client
+        return
+    mode = prisma_in_image()
+    if mode == "none":
+        pytest.skip("not run: the image of LiteLLM that is here has no engine of Prisma")
+    migrations = tmp_path_factory.mktemp("migrations")
+    yield prisma_in(backend.client, litellm_image(mode), mode, migrations, backend.network_name)
 
 
 def eventually(is_true: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:

@@ -73,7 +73,25 @@ def test_both_versions_tell_the_same_in_seconds_and_bytes(
     use = cgroup.use()
     assert cgroup.version == version
     assert (use.cpu_s, use.throttled_s, use.charged_bytes, use.anonymous_bytes) == (1.5, 0.25, 3_000_000, 2_000_000)
+    assert use.rss_bytes == use.anonymous_bytes
+    assert use.resolution_ms == {1: 1e-6, 2: 1e-3}[version]
     assert before_mono_s <= use.taken_mono_s <= time.monotonic()
+
+
+def test_the_cpu_between_two_readings_is_what_came_in_between(tmp_path: Path) -> None:
+    cgroup = version_2(tmp_path)
+    before = cgroup.use()
+    (cgroup.cpu_stat_path / "cpu.stat").write_text("usage_usec 1750000\n")
+    assert cgroup.use().cpu_s_since(before) == 0.25
+
+
+def test_a_group_that_was_made_anew_is_another_one(tmp_path: Path) -> None:
+    cgroup = version_2(tmp_path)
+    before = cgroup.use()
+    cgroup.memory_path.rename(tmp_path / "earlier")  # it keeps its inode, so that the new one gets another
+    version_2(tmp_path)
+    with pytest.raises(CgroupGone, match="its container was started anew between readings"):
+        cgroup.use().cpu_s_since(before)
 
 
 def test_a_group_without_a_limit_of_cpu_was_never_throttled(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Services in containers; all but the first tests need a Docker engine, and the mock's image (`perfgate images build`).
+"""What only containers have: limits, a network, an engine that may go away, and what must not be left of them.
 
-Where there is none, each is reported as not run, with the reason.
+All but the first tests need a Docker engine and images (`perfgate images build`). What holds for processes too is in
+test_backends.py.
 """
 
 import os
@@ -12,41 +13,28 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-import httpx
 import psutil
-import psycopg
 import pytest
 from testcontainers.core.docker_client import DockerClient
 
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode
-from perfgate.measure.process_tree import cpu_s_between, snapshot
+from perfgate.measure.process_tree import snapshot
 from perfgate.stack.affinity import plan_cores
-from perfgate.stack.container_services import ContainerSpec
-from perfgate.stack.containers import (
-    NO_LIMITS,
-    ContainerBackend,
-    ContainerRunning,
-    Limits,
-    check_limits,
-    limits_of,
-)
-from perfgate.stack.engine import EngineFacts, EngineGone, EngineRefused, NoEngine, connected
-from perfgate.stack.environments import Environment
-from perfgate.stack.images import BUILT, ImageMissing, PrismaInImage, litellm_in, prisma_in
+from perfgate.stack.backend import NO_LIMITS, Limits
+from perfgate.stack.cgroup import CgroupGone
+from perfgate.stack.container_services import ContainerSpec, in_container
+from perfgate.stack.containers import ContainerBackend, ContainerRunning, check_limits, limits_of
+from perfgate.stack.engine import EngineFacts, EngineGone, EngineRefused, NoEngine
+from perfgate.stack.images import BUILT, ImageMissing
 from perfgate.stack.leftovers import RUN_LABEL, remove_run, sweep
-from perfgate.stack.litellm import LiteLLM
-from perfgate.stack.mock import REPLY_TEXT, Mock
-from perfgate.stack.postgres import Postgres, PostgresPrograms
-from perfgate.stack.processes import DiedAtStart, ProcessBackend, ServiceDied, StartTooLate
+from perfgate.stack.processes import DiedAtStart, ServiceDied, StartTooLate
 from perfgate.stack.readiness import HttpCheck, ReadyCheck
-from perfgate.stack.redis import Redis, RedisProgram
-from perfgate.stack.releases import DEFAULT_RELEASE
-from perfgate.stack.supervision import Supervisor
+from perfgate.stack.redis import Redis
 from tests.harness.stack.conftest import PATIENCE_S, eventually
 
 ENGINE: Final = EngineFacts("28.2.2", "unix:///x", 4, 16 << 30, "2", "overlay2", "Ubuntu 24.04")
@@ -82,6 +70,8 @@ while True:
     os.waitpid(child, 0)
     burn(0.05)
 """
+#: The first process of a container is not ended by a signal that it has no handler for.
+ENDS_WHEN_ASKED: Final = "import signal; signal.signal(signal.SIGTERM, lambda *_: exit())\n"
 TAKES_MEMORY: Final = "held = [bytes(1 << 20) + b'x' for _ in range(1000)]"
 
 
@@ -90,8 +80,9 @@ class Up:
     """A check that everything passes that lives."""
 
     what: str = "nothing"
-    method: str = "LOOK"
-    path: str = ""
+
+    def asked(self, base_url: str) -> str:
+        return f"look at {base_url}"
 
     def attempt(self, base_url: str, timeout_s: float) -> tuple[bool, str]:
         return True, "it is there"
@@ -182,51 +173,6 @@ def test_a_host_with_too_little_memory_for_all_instances_is_refused() -> None:
 # From here on with a Docker engine.
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DockerClient | NoEngine]:
-    try:
-        client = connected()
-    except NoEngine as error:
-        yield error
-        return
-    yield client
-    client.client.close()
-
-
-@pytest.fixture(scope="module")
-def shared_backend(
-    engine: DockerClient | NoEngine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ContainerBackend | NoEngine | ImageMissing]:
-    if isinstance(engine, NoEngine):
-        yield engine
-        return
-    folder = tmp_path_factory.mktemp("run")
-    with ContainerBackend(folder, BUILT, "none", folder / "kept") as backend:
-        try:
-            backend.have_images([Mock()])
-        except ImageMissing as error:
-            yield error
-            return
-        yield backend
-
-
-@pytest.fixture
-def client(engine: DockerClient | NoEngine, request: pytest.FixtureRequest) -> DockerClient:
-    if isinstance(engine, NoEngine):
-        pytest.skip(f"not run: {request.node.name}: {engine}")
-    return engine
-
-
-@pytest.fixture
-def backend(
-    shared_backend: ContainerBackend | NoEngine | ImageMissing, request: pytest.FixtureRequest
-) -> ContainerBackend:
-    """One for all tests of this file that do not ask how a backend begins and ends."""
-    if not isinstance(shared_backend, ContainerBackend):
-        pytest.skip(f"not run: {request.node.name}: {shared_backend}")
-    return shared_backend
-
-
 def bearing(client: DockerClient, run: str) -> list[str]:
     """All that bears a run's label."""
     filters = {"label": f"{RUN_LABEL}={run}"}
@@ -244,143 +190,30 @@ def attributes(client: DockerClient, running: ContainerRunning) -> dict[str, Any
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["processes", "containers"])
-def test_the_mock_is_the_same_on_both_backends(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    with Supervisor(tmp_path) as supervisor:
-        either: ProcessBackend | ContainerBackend = (
-            ProcessBackend(supervisor) if name == "processes" else request.getfixturevalue("backend")
-        )
-        assert either.name == name
-        with either.running(Mock()) as mock:
-            asked = {"model": "mock-reply-9b", "messages": []}
-            reply = httpx.post(f"{mock.address.url}/v1/chat/completions", json=asked, trust_env=False)
-            assert reply.json()["choices"][0]["message"]["content"] == REPLY_TEXT[:9]
-            assert mock.exit_status is None
-            assert snapshot(mock.pid).rss_bytes > 1_000_000
-            mock.check_alive()
-        assert mock.exit_status is not None
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{mock.address.url}/health", trust_env=False, timeout=5)
-        with pytest.raises(ServiceDied, match=r"^mock .* while it was in use"):
-            mock.check_alive()
-
-
-def postgres_here(backend: ContainerBackend) -> Postgres:
-    service = Postgres(60, programs=PostgresPrograms(Path("/none"), "16", "no host"))
-    have(backend, service)
-    return service
-
-
-def have(backend: ContainerBackend, service: object) -> None:
-    """Skip the test unless the image of a service is here."""
-    try:
-        backend.have_images([service])
-    except ImageMissing as error:
-        pytest.skip(f"not run: {error}")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "service",
-    [
-        Postgres(30, programs=PostgresPrograms(Path("/none"), "16", "no host")),
-        Redis(64, program=RedisProgram(Path("/none"), "7")),
-    ],
-    ids=["postgres", "redis"],
-)
-def test_a_server_lets_in_whoever_knows_its_password(backend: ContainerBackend, service: Postgres | Redis) -> None:
-    have(backend, service)
-    with backend.running(service) as running:
-        (check,) = service.ready_checks()
-        assert check.attempt(running.address.url, 5.0)[0]
-        (wrong,) = replace(service, password="another").ready_checks()
-        assert not wrong.attempt(running.address.url, 5.0)[0]
-
-
-@pytest.mark.slow
-def test_postgres_keeps_its_data_over_an_outage(backend: ContainerBackend) -> None:
-    service = postgres_here(backend)
-    with backend.running(service) as running:
-        inner_address = running.inner_address
-        with psycopg.connect(service.url(running.address), autocommit=True) as connection:
-            connection.execute("CREATE TABLE kept AS SELECT 42 AS number")
-        with running.outage():
-            assert not running.is_alive
-        assert running.inner_address == inner_address
-        with psycopg.connect(service.url(running.address)) as connection:
-            assert connection.execute("SELECT number FROM kept").fetchall() == [(42,)]
-
-
-def litellm_here(backend: ContainerBackend, *prisma: PrismaInImage) -> tuple[PrismaInImage, Environment]:
-    """The first image of LiteLLM that is here, of those with one of these engines."""
-    for each in prisma:
-        try:
-            return each, litellm_in(backend.client, BUILT.of("litellm", DEFAULT_RELEASE, each))
-        except ImageMissing as error:
-            last = error
-    pytest.skip(f"not run: {last}")
-
-
-@pytest.mark.slow
-def test_litellm_reaches_the_mock_by_its_inner_address(backend: ContainerBackend, tmp_path: Path) -> None:
-    prisma, environment = litellm_here(backend, "wasm", "none")
-    assert environment.release == DEFAULT_RELEASE
-    assert {"litellm", "fastapi"} < environment.packages.versions.keys()
-    with ContainerBackend(tmp_path, BUILT, prisma) as own, own.running(Mock()) as mock:
-        gateway = LiteLLM(environment, f"{mock.inner_address.url}/v1")
-        with own.running(gateway, limits=Limits(memory_bytes=2 << 30)) as running:
-            assert running.use().charged_bytes > 100_000_000
-            counts = httpx.get(f"{mock.address.url}/admin/counts", trust_env=False).json()
-            assert counts["received_by_path"] == {"/v1/chat/completions": 1}  # that of its readiness check
-
-
-@pytest.mark.slow
-def test_litellm_with_the_wasm_engine_keeps_its_keys_in_postgres(backend: ContainerBackend, tmp_path: Path) -> None:
-    prisma, environment = litellm_here(backend, "wasm")
-    server = postgres_here(backend)
-    client = prisma_in(backend.client, BUILT.of("litellm", DEFAULT_RELEASE, "wasm"), "wasm", tmp_path / "migrations")
-    with (
-        ContainerBackend(tmp_path, BUILT, prisma) as own,
-        own.running(Mock()) as mock,
-        own.running(server) as postgres,
-    ):
-        client.migrate(server.url(postgres.address))
-        variables = {**client.variables, "DATABASE_URL": server.url(postgres.inner_address)}
-        gateway = LiteLLM(environment, f"{mock.inner_address.url}/v1", extra_environment=variables)
-        with own.running(gateway) as running:
-            as_admin = {"Authorization": f"Bearer {gateway.master_key}"}
-            with httpx.Client(base_url=running.address.url, trust_env=False, timeout=PATIENCE_S) as http:
-                key = http.post("/key/generate", headers=as_admin, json={}).json()["key"]
-                chat = {"model": "mock-reply-9b", "messages": [{"role": "user", "content": "hello"}]}
-                reply = http.post("/v1/chat/completions", headers={"Authorization": f"Bearer {key}"}, json=chat)
-            assert reply.json()["choices"][0]["message"]["content"] == REPLY_TEXT[:9]
-
-
-@pytest.mark.slow
-def test_cpu_by_control_group_and_by_process_tree_agree_within_5_percent(backend: ContainerBackend) -> None:
-    with backend.running(toy(BURNER)) as burner:
+def test_cpu_by_control_group_and_by_process_tree_agree_within_5_percent(containers: ContainerBackend) -> None:
+    with containers.running(toy(BURNER)) as burner:
         # The tree is read between two readings of the group, so that how late this process gets to it does not count.
         group_1, tree_1, group_2 = burner.use(), snapshot(burner.pid), burner.use()
         assert eventually(lambda: burner.use().cpu_s > group_2.cpu_s + 2.0)
         group_3, tree_2, group_4 = burner.use(), snapshot(burner.pid), burner.use()
-    used_s = cpu_s_between(tree_1, tree_2)
+    used_s = tree_2.cpu_s_since(tree_1)
     assert 0.95 * (group_3.cpu_s - group_2.cpu_s) <= used_s <= 1.05 * (group_4.cpu_s - group_1.cpu_s)
 
 
 @pytest.mark.slow
-def test_a_container_is_held_to_its_cpus(backend: ContainerBackend) -> None:
-    with backend.running(toy(BURNER), limits=Limits(cpus=0.2)) as limited:
+def test_a_container_is_held_to_its_cpus(containers: ContainerBackend) -> None:
+    with containers.running(toy(BURNER), limits=Limits(cpus=0.2)) as limited:
         assert eventually(lambda: limited.use().throttled_s > 0.1)
-    with backend.running(toy(BURNER)) as free:
+    with containers.running(toy(BURNER)) as free:
         assert eventually(lambda: free.use().cpu_s > 0.5)
         assert free.use().throttled_s == 0.0
 
 
 @pytest.mark.slow
-def test_a_container_that_uses_up_its_memory_says_so(backend: ContainerBackend) -> None:
+def test_a_container_that_uses_up_its_memory_says_so(containers: ContainerBackend) -> None:
     program = toy(TAKES_MEMORY, HttpCheck("its health", "/health"))
     with pytest.raises(DiedAtStart) as caught:
-        backend.start(program, limits=Limits(memory_bytes=64 << 20))
+        containers.start(program, limits=Limits(memory_bytes=64 << 20))
     assert re.match(
         r"toy \(container [0-9a-f]{12}\) was killed by signal 9 \(SIGKILL\) \d+\.\d s after its start, before it was "
         r"ready, since its 64 MiB of memory were used up \(--memory-per-instance\)\n",
@@ -389,10 +222,10 @@ def test_a_container_that_uses_up_its_memory_says_so(backend: ContainerBackend) 
 
 
 @pytest.mark.slow
-def test_a_container_stays_on_its_cores(backend: ContainerBackend) -> None:
+def test_a_container_stays_on_its_cores(containers: ContainerBackend) -> None:
     *_, last = sorted(os.sched_getaffinity(0))
     first = min(os.sched_getaffinity(0))
-    with backend.running(toy(SLEEP), cpus=(first,)) as running:
+    with containers.running(toy(SLEEP), cpus=(first,)) as running:
         assert running.cpus == (first,)
         assert psutil.Process(running.pid).cpu_affinity() == [first]
         running.pin((last,))
@@ -403,17 +236,17 @@ def test_a_container_stays_on_its_cores(backend: ContainerBackend) -> None:
 
 
 @pytest.mark.slow
-def test_ports_are_published_on_loopback_only(backend: ContainerBackend, client: DockerClient) -> None:
-    with backend.running(toy(SERVER, HttpCheck("its health", "/health"))) as running:
+def test_ports_are_published_on_loopback_only(containers: ContainerBackend, client: DockerClient) -> None:
+    with containers.running(toy(SERVER, HttpCheck("its health", "/health"))) as running:
         ports = attributes(client, running)["NetworkSettings"]["Ports"]
         assert {each["HostIp"] for found in ports.values() for each in found or ()} == {"127.0.0.1"}
 
 
 @pytest.mark.slow
 def test_where_the_bridge_is_not_this_host_s_the_published_port_is_taken(
-    client: DockerClient, backend: ContainerBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: DockerClient, containers: ContainerBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert backend.network_path == "bridge"
+    assert containers.network_path == "bridge"
     monkeypatch.setattr(psutil, "net_if_addrs", dict)
     with ContainerBackend(tmp_path, BUILT) as other:
         assert other.network_path == "published"
@@ -423,149 +256,181 @@ def test_where_the_bridge_is_not_this_host_s_the_published_port_is_taken(
 
 
 @pytest.mark.slow
-def test_files_and_variables_reach_the_service_and_secrets_no_message(backend: ContainerBackend) -> None:
+def test_files_and_variables_reach_the_service_and_secrets_no_message(containers: ContainerBackend) -> None:
     program = "import os; print(open('/perfgate/deep/file').read(), os.environ['KEY'], flush=True)\n" + SLEEP
     service = toy(
         program, environment={"KEY": "swordfish"}, files={"/perfgate/deep/file": "text"}, secrets=["swordfish"]
     )
-    with backend.running(service) as running:
+    with containers.running(service) as running:
         assert eventually(lambda: len(running.log_tail()) == 2)
         assert running.log_tail() == ("text ***", "up")
         assert "swordfish" not in running.end_of_log()
 
 
 @pytest.mark.slow
-def test_a_service_that_ends_is_told_from_one_that_is_late(backend: ContainerBackend) -> None:
-    check = HttpCheck("its health", "/health")
-    with pytest.raises(DiedAtStart) as died:
-        backend.start(toy("print('no such table', flush=True); raise SystemExit(3)", check))
-    first, *rest = str(died.value).splitlines()
-    assert re.fullmatch(
-        r"toy \(container [0-9a-f]{12}\) ended with status 3 \d+\.\d s after its start, before it was ready", first
-    )
-    assert rest[0] == f"  image        {BUILT.of('mock')}"
-    assert rest[1].startswith("  waited for   its health (GET http://")
-    assert rest[-1] == "    | no such table"
-    with pytest.raises(StartTooLate) as late:
-        backend.start(toy(SLEEP, check, start_deadline_s=0.5))
-    first, *rest = str(late.value).splitlines()
-    assert re.fullmatch(
-        r"toy \(container \w+\) still runs \d+\.\d s after its start, but is not ready; its deadline is 0\.5 s", first
-    )
-    assert rest[-1] == "    | up"
-    kept = Path(rest[-2].removeprefix("  log          last 1 lines of "))
-    assert kept.read_text() == "up\n"
-    assert kept.parent == backend.kept_logs_dir
-
-
-@pytest.mark.slow
-def test_a_failed_start_leaves_no_container(backend: ContainerBackend, client: DockerClient) -> None:
-    before = bearing(client, run_of(backend.network_name))
-    with pytest.raises(DiedAtStart):
-        backend.start(toy("raise SystemExit(3)", HttpCheck("its health", "/health")))
-    with pytest.raises(EngineRefused, match=r"was starting toy from .*, and refused: .*no-such-program"):
-        backend.start(replace(toy(SLEEP), command=("no-such-program",)))
-    with pytest.raises(ImageMissing):
-        backend.start(replace(toy(SLEEP), image="perfgate/mock:none"))
-    assert bearing(client, run_of(backend.network_name)) == before
-
-
-@pytest.mark.slow
-def test_a_service_that_dies_in_use_is_reported_with_its_log(backend: ContainerBackend) -> None:
-    with backend.running(toy(SLEEP)) as running:
-        assert eventually(lambda: running.log_tail() == ("up",))
-        os.kill(running.pid, signal.SIGKILL)
-        assert eventually(lambda: not running.is_alive)
-        with pytest.raises(ServiceDied) as caught:
-            running.check_alive()
-    first, *_, last = str(caught.value).splitlines()
-    assert re.fullmatch(r"toy \(container [0-9a-f]{12}\) was killed by signal 9 \(SIGKILL\) while it was in use", first)
-    assert last == "    | up"
-
-
-@pytest.mark.slow
-def test_a_service_that_somebody_removes_is_reported(backend: ContainerBackend, client: DockerClient) -> None:
-    with backend.running(toy(SLEEP)) as running:
+def test_a_service_that_somebody_removes_is_reported(containers: ContainerBackend, client: DockerClient) -> None:
+    with containers.running(toy(SLEEP)) as running:
         client.client.api.remove_container(running.container_id, force=True)
         with pytest.raises(ServiceDied, match=r"toy \(container \w+\) was removed while it was in use"):
             running.check_alive()
 
 
-@pytest.mark.slow
-def test_services_are_stopped_side_by_side_and_twice_does_no_harm(backend: ContainerBackend) -> None:
-    services = [backend.start(toy(SLEEP)) for _ in range(2)]
-    backend.stop(services)
-    backend.stop(services)
-    assert [service.is_alive for service in services] == [False, False]
-    backend.stop([])
+@dataclass(frozen=True, slots=True)
+class Things:
+    """What a run has on this host beside what bears its label."""
+
+    volumes: frozenset[str]
+    pids: frozenset[int]
+
+    @classmethod
+    def of(cls, client: DockerClient, run: str) -> Self:
+        found = client.client.containers.list(filters={"label": f"{RUN_LABEL}={run}"})
+        volumes = (mount["Name"] for each in found for mount in each.attrs["Mounts"])
+        return cls(frozenset(volumes), frozenset(each.attrs["State"]["Pid"] for each in found))
+
+    def left(self, client: DockerClient) -> set[object]:
+        volumes = {each.id for each in client.client.volumes.list()}
+        return {*(self.volumes & volumes), *(pid for pid in self.pids if psutil.pid_exists(pid))}
+
+
+@dataclass(frozen=True, slots=True)
+class Looks(Up):
+    """A check that is never passed, and notes what the run has meanwhile."""
+
+    client: DockerClient = field(kw_only=True)
+    run: str = field(kw_only=True)
+    seen: list[Things] = field(default_factory=list)
+
+    def attempt(self, base_url: str, timeout_s: float) -> tuple[bool, str]:
+        self.seen.append(Things.of(self.client, self.run))
+        return False, "not yet"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [None, ZeroDivisionError])
 def test_nothing_is_left_at_the_end(client: DockerClient, tmp_path: Path, error: type[Exception] | None) -> None:
-    volumes = {each.id for each in client.client.volumes.list()}
     try:
         with ContainerBackend(tmp_path, BUILT) as backend:
             run = run_of(backend.network_name)
             backend.start(toy(SLEEP))
-            assert len(bearing(client, run)) == 2
+            backend.start(Redis(64))
+            assert len(bearing(client, run)) == 3
+            things = Things.of(client, run)
             if error is not None:
                 raise error
     except ZeroDivisionError:
         pass
+    assert (len(things.volumes), len(things.pids)) == (1, 2)
     assert bearing(client, run) == []
-    assert {each.id for each in client.client.volumes.list()} <= volumes
+    assert things.left(client) == set()
 
 
-#: A run of its own, which says its name and then waits for a service that never becomes ready.
+@pytest.mark.slow
+def test_a_failed_start_leaves_nothing(containers: ContainerBackend, client: DockerClient) -> None:
+    before = bearing(client, run_of(containers.network_name))
+    with pytest.raises(DiedAtStart):
+        containers.start(toy("raise SystemExit(3)", HttpCheck("its health", "/health")))
+    with pytest.raises(EngineRefused, match=r"was starting toy from .*, and refused: .*no-such-program"):
+        containers.start(replace(toy(SLEEP), command=("no-such-program",)))
+    with pytest.raises(ImageMissing):
+        containers.start(replace(toy(SLEEP), image="perfgate/mock:none"))
+    with ContainerBackend(containers.run_dir / "own", BUILT) as own:
+        check = Looks(client=client, run=run_of(own.network_name))
+        late = replace(in_container(Redis(64), BUILT), ready_checks=(check,), start_deadline_s=0.0)
+        with pytest.raises(StartTooLate):
+            own.start(late)
+        (things,) = check.seen
+        assert (len(things.volumes), len(things.pids)) == (1, 1)
+        assert things.left(client) == set()
+    assert bearing(client, run_of(containers.network_name)) == before
+
+
+@pytest.mark.slow
+def test_a_service_that_does_not_come_up_again_after_an_outage_is_an_error(containers: ContainerBackend) -> None:
+    once = "import os; os.mkdir('/tmp/started') if not os.path.exists('/tmp/started') else exit('once is enough')\n"
+    check = HttpCheck("its health", "/health")
+    with containers.running(toy(ENDS_WHEN_ASKED + once + SERVER, check)) as running:
+        with (
+            pytest.raises(
+                StackFailed, match=r"toy was taken down and does not come up again: toy \(container .* ended"
+            ),
+            running.outage(),
+        ):
+            running.check_alive()  # it is asked to be down
+        with pytest.raises(ServiceDied, match="once is enough"):
+            running.check_alive()
+
+
+@pytest.mark.slow
+def test_two_readings_around_an_outage_are_not_of_the_same_group(containers: ContainerBackend) -> None:
+    with containers.running(toy(ENDS_WHEN_ASKED + SLEEP)) as running:
+        assert eventually(lambda: running.log_tail() == ("up",))
+        before = running.use()
+        with running.outage():
+            pass
+        with pytest.raises(CgroupGone, match="its container was started anew between readings"):
+            running.use().cpu_s_since(before)
+
+
+#: A run of its own, which says its name once it has a Redis, and then waits for a service that never becomes ready.
 RUN: Final = """
 import sys
 from pathlib import Path
 from perfgate.stack.containers import ContainerBackend
 from perfgate.stack.images import BUILT
 from perfgate.stack.readiness import HttpCheck
+from perfgate.stack.redis import Redis
 from tests.harness.stack.test_containers import SLEEP, toy
 with ContainerBackend(Path(sys.argv[1]), BUILT) as backend:
+    backend.start(Redis(64))
     print(backend.network_name, flush=True)
     backend.start(toy(SLEEP, HttpCheck("its health", "/health")))
 """
 
 
+@dataclass(frozen=True, slots=True)
+class OtherRun:
+    """A process that has a Redis and waits for another service."""
+
+    process: subprocess.Popen[str]
+    name: str
+    things: Things
+
+
 @pytest.fixture
-def other_run(
-    client: DockerClient, backend: ContainerBackend, tmp_path: Path
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process that waits for a service, and the name of its run."""
+def other_run(client: DockerClient, containers: ContainerBackend, tmp_path: Path) -> Iterator[OtherRun]:
     argv = [sys.executable, "-c", RUN, str(tmp_path)]
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path.cwd()
     ) as process:
         assert process.stdout is not None
-        run = run_of(process.stdout.readline().strip())
-        assert eventually(lambda: len(bearing(client, run)) == 2)
-        yield process, run
+        name = run_of(process.stdout.readline().strip())
+        assert eventually(lambda: len(Things.of(client, name).pids) == 2)
+        things = Things.of(client, name)
+        assert len(things.volumes) == 1
+        yield OtherRun(process, name, things)
         process.kill()
 
 
 @pytest.mark.slow
-def test_nothing_is_left_after_ctrl_c(client: DockerClient, other_run: tuple[subprocess.Popen[str], str]) -> None:
-    process, run = other_run
-    process.send_signal(signal.SIGINT)
-    process.wait(PATIENCE_S)
-    assert bearing(client, run) == []
+def test_nothing_is_left_after_ctrl_c(client: DockerClient, other_run: OtherRun) -> None:
+    other_run.process.send_signal(signal.SIGINT)
+    other_run.process.wait(PATIENCE_S)
+    assert bearing(client, other_run.name) == []
+    assert other_run.things.left(client) == set()
 
 
 @pytest.mark.slow
 def test_what_a_kill_leaves_is_gone_at_the_next_start(
-    client: DockerClient, other_run: tuple[subprocess.Popen[str], str], tmp_path: Path
+    client: DockerClient, other_run: OtherRun, tmp_path: Path
 ) -> None:
-    process, run = other_run
     sweep(client)
-    assert len(bearing(client, run)) == 2  # it lives
-    process.kill()
-    process.wait()
+    assert len(bearing(client, other_run.name)) == 3  # it lives
+    other_run.process.kill()
+    other_run.process.wait()
     with ContainerBackend(tmp_path, BUILT):
-        assert bearing(client, run) == []
+        assert bearing(client, other_run.name) == []
+        assert other_run.things.left(client) == set()
 
 
 class Cable:
@@ -619,7 +484,7 @@ class Cable:
 
 
 @pytest.fixture
-def cable(client: DockerClient, backend: ContainerBackend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cable]:
+def cable(client: DockerClient, containers: ContainerBackend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cable]:
     engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
     folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"perfgate-cable-{os.getpid()}"  # a socket's path must be short
     folder.mkdir()

@@ -201,7 +201,7 @@ class TestRoom:
         return EnvironmentCache(cache.folder, int(2.5 * size_bytes), cache.installer)
 
     def releases(self, cache: EnvironmentCache) -> list[str]:
-        return sorted(json.loads(path.read_text())["release"] for path in cache.folder.glob(f"*/{MARKER}"))
+        return sorted(json.loads(path.read_text())["release"] for path in cache.folder.glob(f"litellm-*/{MARKER}"))
 
     def test_the_least_recently_used_goes(self, tight: EnvironmentCache) -> None:
         self.used_at(tight, "1.0.0", 2000)
@@ -235,6 +235,19 @@ class TestRoom:
         rubbish.mkdir()
         once(EnvironmentCache(tight.folder, PLENTY, tight.installer), "1.0.2")
         assert not rubbish.exists()
+
+    def test_engines_of_prisma_are_neither_counted_nor_deleted(self, tight: EnvironmentCache) -> None:
+        engine = tight.folder / "prisma-engine-0123456789abcdef"
+        engine.mkdir()
+        (engine / MARKER).write_text(json.dumps({"size_bytes": PLENTY}))
+        (engine / "bin").mkdir()
+        (engine / "bin/python").touch()
+        half_made = tight.folder / "prisma-engine-being-made"
+        half_made.mkdir()
+        once(EnvironmentCache(tight.folder, 4 * tight.max_bytes, tight.installer), "1.0.2")
+        assert self.releases(tight) == ["1.0.0", "1.0.1", "1.0.2"]
+        assert engine.exists()
+        assert half_made.exists()
 
     def used_at(self, cache: EnvironmentCache, release: str, time_s: int) -> None:
         (marker,) = cache.folder.glob(f"litellm-{release}-*/{MARKER}")

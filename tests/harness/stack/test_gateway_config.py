@@ -102,6 +102,20 @@ class TestRedirected:
         notes = config_of(tmp_path, text).notes
         assert "line 10, router_settings.fallbacks: left out: it would hide errors" in notes
 
+    def test_nothing_may_keep_a_request_out_of_the_spend_log(self, tmp_path: Path) -> None:
+        left_out = [
+            "disable_spend_logs",
+            "disable_spend_updates",
+            "disable_error_logs",
+            "maximum_spend_logs_retention_period",
+            "proxy_batch_write_at",
+        ]
+        text = MODELS + f"general_settings: {{{', '.join(f'{key}: 1' for key in left_out)}, allow_user_auth: true}}\n"
+        assert pointed(tmp_path, text)["general_settings"].keys() == {"allow_user_auth", "master_key"}
+        why = "left out: with a database every request is to be in the spend log, and soon"
+        notes = config_of(tmp_path, text).notes
+        assert notes[2:] == tuple(f"line 10, general_settings.{key}: {why}" for key in left_out)
+
     def test_the_master_key_is_ours(self, tmp_path: Path) -> None:
         text = MODELS + "general_settings: {master_key: sk-theirs, max_parallel_requests: 5}\n"
         assert pointed(tmp_path, text)["general_settings"] == {
@@ -225,6 +239,7 @@ class TestRefused:
             ("general_settings: {store_model_in_db: true}", "general_settings.store_model_in_db", DATABASE),
             ("router_settings: {redis_host: h}", "router_settings.redis_host", CACHE),
             ("litellm_settings: {cache: true}", "litellm_settings.cache", CACHE),
+            ("litellm_settings: {coordination_redis: {host: h}}", "litellm_settings.coordination_redis", CACHE),
             ("environment_variables: {A: b}", "environment_variables", SECRETS),
             ("guardrails: [{a: b}]", "guardrails", OUTSIDE),
             ("general_settings: {pass_through_endpoints: [x]}", "general_settings.pass_through_endpoints", OUTSIDE),

@@ -13,9 +13,10 @@ import pytest
 from testcontainers.core.docker_client import DockerClient
 
 from perfgate import images_command
+from perfgate.cli import main
 from perfgate.errors import BadInput
 from perfgate.exit_codes import ExitCode
-from perfgate.stack.engine import NoEngine, connected
+from perfgate.stack.build_settings import BuildSettings
 from perfgate.stack.images import (
     BUILT,
     OFFICIAL,
@@ -133,7 +134,7 @@ def test_every_file_that_a_dockerfile_copies_is_in_its_context(role: Role) -> No
     copies = re.findall(r"^COPY (?!--from)(.*) \S+$", sources["Dockerfile"].read_text(), re.MULTILINE)
     for pattern in " ".join(copies).split():
         is_there = any(Path(name).match(pattern) or name.startswith(f"{pattern}/") for name in sources)
-        assert is_there or pattern == "ca-certificates.cr[t]", pattern
+        assert is_there or pattern in ("ca-certificates.cr[t]", "settings.en[v]"), pattern
 
 
 def test_a_perfgate_without_its_checkout_builds_nothing(tmp_path: Path) -> None:
@@ -145,6 +146,15 @@ def test_a_perfgate_without_its_checkout_builds_nothing(tmp_path: Path) -> None:
     )
 
 
+def test_every_dockerfile_that_installs_packages_takes_the_host_s_settings() -> None:
+    for role in ("mock", "litellm"):
+        lines = sources_of(role)["Dockerfile"].read_text()
+        assert lines.count("LABEL perfgate.stage=build") == 1
+        installing = [run for run in re.split(r"^(?=[A-Z]+ )", lines, flags=re.MULTILINE) if "pip install" in run]
+        assert installing
+        assert all(". /build/settings.env" in run for run in installing)
+
+
 def run_command(*arguments: str) -> ExitCode:
     parser = argparse.ArgumentParser()
     images_command.add_images(parser.add_subparsers())
@@ -154,7 +164,13 @@ def run_command(*arguments: str) -> ExitCode:
 
 
 @pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Mapping[str, Any]]]:
+def here() -> set[str]:
+    """Images that are said to be on this host."""
+    return set()
+
+
+@pytest.fixture
+def built(here: set[str], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Mapping[str, Any]]]:
     """What `perfgate images build` has asked for; nothing is built."""
     asked: list[tuple[str, str, Mapping[str, Any]]] = []
 
@@ -170,6 +186,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Mapping[str, 
 
     monkeypatch.setattr("perfgate.stack.engine.connected", Client)
     monkeypatch.setattr("perfgate.stack.images.build", fake_build)
+    monkeypatch.setattr("perfgate.stack.images.is_here", lambda client, name: name in here)
     monkeypatch.setattr(images_command, "_uploaded_until", lambda release: f"as of {release}")
     return asked
 
@@ -192,7 +209,29 @@ def test_the_command_passes_on_what_it_is_told(built: list[tuple[str, str, Mappi
     built.clear()
     run_command("--only", "litellm", "--deps", "today", "--ca-bundle", "ca.pem")
     ((_, base, others),) = built
-    assert (base, others["exclude_newer"], others["ca_bundle"]) == ("python:3.13-slim", None, Path("ca.pem"))
+    assert (base, others["exclude_newer"]) == ("python:3.13-slim", None)
+    assert others["settings"].ca_bundle == Path("ca.pem")
+
+
+def test_what_is_here_is_built_only_when_asked_for_again(
+    built: list[tuple[str, str, Mapping[str, Any]]], here: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    here |= {BUILT.of("redis"), BUILT.of("litellm", "1.106.2", "wasm")}
+    options = ["--only", "redis,litellm,mock", "--prisma-engine", "wasm", "--litellm", "1.106.2"]
+    run_command(*options)
+    assert [role for role, _, _ in built] == ["mock"]
+    assert f"{BUILT.of('redis')} is here already; --again builds it anew\n" in capsys.readouterr().out
+    built.clear()
+    run_command(*options, "--litellm", "1.79.3")
+    assert [(role, others["release"]) for role, _, others in built] == [("litellm", "1.79.3"), ("mock", "")]
+    built.clear()
+    run_command(*options, "--again")
+    assert [role for role, _, _ in built] == ["redis", "litellm", "mock"]
+
+
+def test_the_command_is_one_of_perfgate_s(built: list[tuple[str, str, Mapping[str, Any]]]) -> None:
+    assert main(["images", "build", "--only", "redis"]) == ExitCode.OK
+    assert [role for role, _, _ in built] == ["redis"]
 
 
 def test_the_command_refuses_a_role_that_is_none(built: list[tuple[str, str, Mapping[str, Any]]]) -> None:
@@ -202,24 +241,6 @@ def test_the_command_refuses_a_role_that_is_none(built: list[tuple[str, str, Map
 
 
 # From here on with a Docker engine.
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DockerClient | NoEngine]:
-    try:
-        client = connected()
-    except NoEngine as error:
-        yield error
-        return
-    yield client
-    client.client.close()
-
-
-@pytest.fixture
-def client(engine: DockerClient | NoEngine, request: pytest.FixtureRequest) -> DockerClient:
-    if isinstance(engine, NoEngine):
-        pytest.skip(f"not run: {request.node.name}: {engine}")
-    return engine
 
 
 @pytest.fixture
@@ -311,10 +332,11 @@ def test_a_build_has_the_base_and_the_certificates_that_it_is_given(
 ) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_text("certificates")
+    settings = BuildSettings({}, bundle)
     name = f"perfgate/postgres:{content_of('postgres', postgres_checkout)}"
     monkeypatch.setattr("perfgate.stack.images.BUILT", Images("", "", name, ""))
     said: list[str] = []
-    facts = build(client, "postgres", base, say=said.append, ca_bundle=bundle, root=postgres_checkout)
+    facts = build(client, "postgres", base, say=said.append, settings=settings, root=postgres_checkout)
     assert said == [f"building the image {name} on {base}"]
     assert facts.name == name
     container = client.client.containers.create(name, ["cat", "/copied/ca-certificates.crt"], network_mode="none")
@@ -325,7 +347,41 @@ def test_a_build_has_the_base_and_the_certificates_that_it_is_given(
     finally:
         container.remove(force=True)
     with pytest.raises(BadInput, match=r"--ca-bundle /none\.pem: cannot be read \(No such file or directory\)"):
-        build(client, "postgres", base, say=silent, ca_bundle=Path("/none.pem"), root=postgres_checkout)
+        build(
+            client,
+            "postgres",
+            base,
+            say=silent,
+            settings=BuildSettings({}, Path("/none.pem")),
+            root=postgres_checkout,
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [0, 7])
+def test_a_mirror_is_known_to_the_first_stage_and_no_image_of_it_stays(
+    client: DockerClient, base: str, postgres_checkout: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """Nor of a stage that fails."""
+    unique = uuid4()
+    (postgres_checkout / "docker/postgres/Dockerfile").write_text(
+        f"ARG BASE\nFROM ${{BASE}} AS build\nLABEL perfgate.stage=build test={unique}\nCOPY settings.env /build/\n"
+        f"RUN . /build/settings.env && echo $PIP_INDEX_URL >/tmp/kept && exit {status}\n"
+        f"FROM ${{BASE}}\nCOPY --from=build /tmp/kept /kept\n"
+    )
+    name = f"perfgate/postgres:{content_of('postgres', postgres_checkout)}"
+    monkeypatch.setattr("perfgate.stack.images.BUILT", Images("", "", name, ""))
+    settings = BuildSettings({"PIP_INDEX_URL": "https://mirror.example/simple"})
+    try:
+        build(client, "postgres", base, say=silent, settings=settings, root=postgres_checkout)
+        assert status == 0
+        assert client.client.containers.run(name, ["cat", "/kept"], remove=True, network_mode="none") == (
+            b"https://mirror.example/simple\n"
+        )
+        assert "mirror.example" not in str(client.client.images.get(name).history())
+    except BuildFailed:
+        assert status == 7
+    assert client.client.images.list(all=True, filters={"label": f"test={unique}"}) == []
 
 
 @pytest.mark.slow
@@ -373,13 +429,28 @@ def test_migrations_are_taken_from_the_image_when_they_are_applied_from_here(
     with pytest.raises(
         BadInput, match=rf"the image {base} has no migrations of LiteLLM's, so that no tables can be made"
     ):
-        prisma_in(client, base, "wasm", tmp_path)
+        prisma_in(client, base, "wasm", tmp_path, "none")
     monkeypatch.setattr("perfgate.stack.images._LOOK_FOR_MIGRATIONS", """print('{"1 first": "SELECT 1;"}')""")
-    prisma = prisma_in(client, base, "wasm", tmp_path)
+    prisma = prisma_in(client, base, "wasm", tmp_path, "none")
     assert (prisma.migrations / "1 first/migration.sql").read_text() == "SELECT 1;"
     assert prisma.mode == "wasm"
     assert prisma.variables["DISABLE_SCHEMA_UPDATE"] == "True"
-    assert dict(prisma_in(client, base, "native", tmp_path).variables) == {}
+    assert dict(prisma_in(client, base, "native", tmp_path, "none").variables) == {}
+
+
+@pytest.mark.slow
+def test_a_program_of_prisma_s_runs_in_the_image_on_the_network_that_it_is_given(
+    client: DockerClient, base: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("perfgate.stack.images._LOOK_FOR_MIGRATIONS", """print('{"1": "SELECT 1;"}')""")
+    program = "import os, socket; print(os.environ['DATABASE_URL'], [name for _, name in socket.if_nameindex()])"
+    alone, connected = (
+        prisma_in(client, base, "wasm", tmp_path, network).run_python(program, {"DATABASE_URL": "x"}).stdout
+        for network in ("none", "bridge")
+    )
+    assert (alone, connected) == ("x ['lo']\n", "x ['lo', 'eth0']\n")
+    failed = prisma_in(client, base, "wasm", tmp_path, "none").run_python("raise SystemExit('no lock')", {})
+    assert (failed.returncode, failed.stdout) == (1, "no lock\n")
 
 
 def test_the_dockerfiles_of_this_checkout_are_where_they_are_looked_for() -> None:

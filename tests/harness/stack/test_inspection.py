@@ -1,31 +1,32 @@
 """Is what runs inside a service read from the service itself, and is a difference said in words?"""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from perfgate.stack.backend import RunningService, StackBackend
 from perfgate.stack.inspection import SHOWN_PACKAGES, ServiceFacts, differences_in_words, service_facts
 from perfgate.stack.mock import Mock
 from perfgate.stack.packages import Packages
-from perfgate.stack.processes import ProcessBackend, Running
-from perfgate.stack.supervision import Supervisor
-from tests.harness.stack.conftest import SERVER, Toy
+from perfgate.stack.processes import ProcessBackend
+from tests.harness.stack.conftest import SERVER, Toy, eventually
 
 PACKAGES: Final = Packages(("a==1",))
 #: A child of the service loads them, as a worker does.
 IN_A_CHILD: Final = """
 import os, time
+loaded, loads = os.pipe()
 if os.fork() == 0:
     import uvloop, httptools
-    print("loaded", flush=True)
+    os.write(loads, b"done")
     time.sleep(9999)
-while "loaded" not in open("log").read():
-    pass
+os.read(loaded, 4)
 """
 
 
-def loaded(running: Running) -> tuple[str, str, bool]:
+def loaded(running: RunningService) -> tuple[str | None, str | None, bool]:
     facts = service_facts(running, python_version="3.12.7", packages=PACKAGES)
     return facts.event_loop, facts.http_parser, facts.access_log
 
@@ -40,21 +41,40 @@ def loaded(running: Running) -> tuple[str, str, bool]:
     ids=["plain", "in_a_child_with_access_log"],
 )
 def test_what_is_loaded_is_read_from_the_process_tree(
-    supervisor: Supervisor, program: str, facts: tuple[str, str, bool]
+    backend: StackBackend, program: str, facts: tuple[str, str, bool]
 ) -> None:
-    assert loaded(ProcessBackend(supervisor).start(Toy(program))) == facts
+    with backend.running(Toy(program)) as running:
+        # What a container writes takes its time to come into its log.
+        assert eventually(lambda: loaded(running) == facts)
 
 
 @pytest.mark.slow
-def test_the_mock_runs_as_it_is_meant_to(supervisor: Supervisor) -> None:
-    assert loaded(ProcessBackend(supervisor).start(Mock())) == ("uvloop", "httptools", False)
+def test_the_mock_runs_as_it_is_meant_to(backend: StackBackend) -> None:
+    with backend.running(Mock()) as mock:
+        assert loaded(mock) == ("uvloop", "httptools", False)
 
 
 @pytest.mark.slow
-def test_what_was_asked_for_is_passed_on(supervisor: Supervisor) -> None:
-    running = ProcessBackend(supervisor).start(Toy(SERVER))
-    facts = service_facts(running, python_version="3.12.7", packages=PACKAGES, workers=4, server="granian")
+def test_what_was_asked_for_is_passed_on(backend: StackBackend) -> None:
+    with backend.running(Toy(SERVER)) as running:
+        facts = service_facts(running, python_version="3.12.7", packages=PACKAGES, workers=4, server="granian")
     assert (facts.python_version, facts.packages, facts.workers, facts.server) == ("3.12.7", PACKAGES, 4, "granian")
+
+
+@pytest.mark.slow
+def test_of_processes_that_this_user_may_not_look_into_only_the_rest_is_said(
+    processes: ProcessBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Path.read_text
+
+    def of_another_user(path: Path, *arguments: str | None, **others: str | None) -> str:
+        if path.name == "maps":
+            raise PermissionError(13, "Permission denied")
+        return read(path, *arguments, **others)
+
+    with processes.running(Mock()) as mock:
+        monkeypatch.setattr(Path, "read_text", of_another_user)
+        assert loaded(mock) == (None, None, False)
 
 
 FACTS: Final = ServiceFacts(
@@ -92,6 +112,16 @@ class TestDifferences:
     )
     def test_everything_else_is_said_too(self, changes: dict[str, Any], words: str) -> None:
         assert differences_in_words(FACTS, replace(FACTS, **changes)) == [words]
+
+    @pytest.mark.parametrize("changes", [{"event_loop": None}, {"http_parser": None}])
+    def test_what_is_not_known_of_one_is_no_difference(self, changes: dict[str, Any]) -> None:
+        unknown = replace(FACTS, **changes)
+        assert differences_in_words(FACTS, unknown) == []
+        assert differences_in_words(unknown, FACTS) == []
+
+    def test_a_package_that_only_one_has_is_said_though_its_effect_is_not_known(self) -> None:
+        unknown = replace(FACTS, packages=Packages(("uvloop==0.21.0",)), http_parser=None)
+        assert differences_in_words(FACTS, unknown) == ["httptools 0.7.1 is installed in A only"]
 
     def test_of_many_packages_some_are_named_and_the_rest_counted(self) -> None:
         many = replace(FACTS, packages=Packages((*FACTS.packages.listed, *(f"x{n}==1" for n in range(20)))))

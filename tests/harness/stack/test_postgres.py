@@ -16,7 +16,10 @@ import psycopg
 import pytest
 
 from perfgate.errors import BadInput, StackFailed
-from perfgate.stack import postgres, postgres_program, processes
+from perfgate.exit_codes import ExitCode
+from perfgate.stack import postgres, postgres_program
+from perfgate.stack import processes as processes_module
+from perfgate.stack.backend import RunningService, StackBackend
 from perfgate.stack.postgres import (
     Postgres,
     PostgresPrograms,
@@ -35,25 +38,33 @@ from tests.harness.stack.conftest import PATIENCE_S, eventually
 MAX_CONNECTIONS: Final = 17
 
 
-@pytest.fixture
-def backend(supervisor: Supervisor) -> ProcessBackend:
-    return ProcessBackend(supervisor)
-
-
 @pytest.fixture(scope="module")
 def service() -> Postgres:
     return Postgres(MAX_CONNECTIONS)
 
 
 @pytest.fixture(scope="module")
-def running(service: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One server for the tests that only look at it."""
-    with Supervisor(tmp_path_factory.mktemp("run")) as supervisor:
-        yield ProcessBackend(supervisor).start(service)
+def running(service: Postgres, backend: StackBackend) -> Iterator[RunningService]:
+    """One server of each backend for the tests that only look at it."""
+    with backend.running(service) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def process(service: Postgres, processes: ProcessBackend) -> Iterator[Running]:
+    """One server for the tests that only look at what a process alone has."""
+    with processes.running(service) as running:
+        yield running
+
+
+@pytest.fixture
+def own(supervisor: Supervisor) -> ProcessBackend:
+    """The process backend for one test, which need not stop what it starts."""
+    return ProcessBackend(supervisor)
 
 
 @contextmanager
-def connected(service: Postgres, running: Running) -> Iterator[psycopg.Connection[Any]]:
+def connected(service: Postgres, running: RunningService) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(service.url(running.address), autocommit=True) as connection:
         yield connection
 
@@ -64,7 +75,7 @@ def value_of(connection: psycopg.Connection[Any], expression: str) -> Any:
     return row[0]
 
 
-def server_of(running: Running) -> psutil.Process:
+def server_of(running: RunningService) -> psutil.Process:
     """PostgreSQL's own first process."""
     (server,) = psutil.Process(running.pid).children()
     return server
@@ -109,7 +120,7 @@ def test_impossible_numbers_are_refused(arguments: tuple[int, int, int, int], wo
 
 def test_a_server_needs_more_connections_than_it_reserves() -> None:
     with pytest.raises(ValueError, match="max_connections=3 must be above the 3 that PostgreSQL reserves"):
-        Postgres(3, programs=PostgresPrograms(Path("/"), "18.4", "nowhere"))
+        Postgres(3)
 
 
 # Which programs
@@ -159,6 +170,15 @@ def test_a_host_without_programs_is_told_what_to_do(monkeypatch: pytest.MonkeyPa
         postgres_programs()
 
 
+def test_without_programs_a_server_can_be_described_but_not_run_as_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "embedded_programs", lambda: None)
+    monkeypatch.setattr(postgres, "host_programs", lambda _: None)
+    service = Postgres(MAX_CONNECTIONS)
+    with pytest.raises(BadInput, match="there is no PostgreSQL to start") as caught:
+        service.argv(1)
+    assert caught.value.exit_code is ExitCode.BAD_INPUT
+
+
 def test_the_wheel_comes_before_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     wheel, host = (PostgresPrograms(Path("/"), "15.1", origin) for origin in ("wheel", "host"))
     monkeypatch.setattr(postgres, "embedded_programs", lambda: wheel)
@@ -190,27 +210,27 @@ def test_a_server_runs_until_it_is_stopped_and_its_data_go_with_the_run(tmp_path
 
 
 @pytest.mark.slow
-def test_it_takes_as_many_connections_as_it_was_told(service: Postgres, running: Running) -> None:
+def test_it_takes_as_many_connections_as_it_was_told(service: Postgres, running: RunningService) -> None:
     with connected(service, running) as connection:
         assert value_of(connection, "current_setting('max_connections')::int") == MAX_CONNECTIONS
 
 
 @pytest.mark.slow
-def test_it_listens_on_loopback_and_nowhere_else(running: Running) -> None:
-    listening = [c for c in server_of(running).net_connections("all") if c.status == psutil.CONN_LISTEN]
-    assert [tuple(connection.laddr) for connection in listening] == [("127.0.0.1", running.address.port)]
-    assert [c for c in server_of(running).net_connections("unix") if "PGSQL" in str(c.laddr)] == []
+def test_it_listens_on_loopback_and_nowhere_else(process: Running) -> None:
+    listening = [c for c in server_of(process).net_connections("all") if c.status == psutil.CONN_LISTEN]
+    assert [tuple(connection.laddr) for connection in listening] == [("127.0.0.1", process.address.port)]
+    assert [c for c in server_of(process).net_connections("unix") if "PGSQL" in str(c.laddr)] == []
 
 
 @pytest.mark.slow
-def test_without_the_password_nobody_gets_in(running: Running) -> None:
+def test_without_the_password_nobody_gets_in(running: RunningService) -> None:
     stranger = Postgres(MAX_CONNECTIONS, password="wrong")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(stranger.url(running.address))
 
 
 @pytest.mark.slow
-def test_the_password_is_neither_on_a_command_line_nor_in_the_log(service: Postgres, running: Running) -> None:
+def test_the_password_is_neither_on_a_command_line_nor_in_the_log(service: Postgres, running: RunningService) -> None:
     (secret,) = service.secrets
     for process in [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]:
         try:
@@ -224,11 +244,11 @@ def test_the_password_is_neither_on_a_command_line_nor_in_the_log(service: Postg
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become another user")
-def test_as_root_it_runs_as_nobody_in_a_folder_that_nobody_may_enter(running: Running) -> None:
-    assert server_of(running).username() == "nobody"
-    assert (running.folder / "data").owner() == "nobody"
-    assert running.folder.parent.stat().st_mode & 0o077 == 0
-    capabilities = Path(f"/proc/{server_of(running).pid}/status").read_text()
+def test_as_root_it_runs_as_nobody_in_a_folder_that_nobody_may_enter(process: Running) -> None:
+    assert server_of(process).username() == "nobody"
+    assert (process.folder / "data").owner() == "nobody"
+    assert process.folder.parent.stat().st_mode & 0o077 == 0
+    capabilities = Path(f"/proc/{server_of(process).pid}/status").read_text()
     assert "CapEff:\t0000000000000002\n" in capabilities
 
 
@@ -261,16 +281,16 @@ def test_a_root_that_cannot_become_another_user_is_told_so(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("is_durable", "fsync"), [(True, "on"), (False, "off")])
-def test_it_waits_for_the_disk_only_when_told_to(backend: ProcessBackend, is_durable: bool, fsync: str) -> None:
+def test_it_waits_for_the_disk_only_when_told_to(backend: StackBackend, is_durable: bool, fsync: str) -> None:
     service = Postgres(MAX_CONNECTIONS, is_durable=is_durable)
     with backend.running(service) as running, connected(service, running) as connection:
         assert value_of(connection, "current_setting('fsync')") == fsync
 
 
 @pytest.mark.slow
-def test_a_client_that_stays_does_not_hold_up_its_end(backend: ProcessBackend) -> None:
+def test_a_client_that_stays_does_not_hold_up_its_end(own: ProcessBackend) -> None:
     service = Postgres(MAX_CONNECTIONS)
-    running = backend.start(service)
+    running = own.start(service)
     with connected(service, running):
         running.stop()
     assert running.exit_status == 0
@@ -278,28 +298,29 @@ def test_a_client_that_stays_does_not_hold_up_its_end(backend: ProcessBackend) -
 
 
 @pytest.mark.slow
-def test_a_port_that_was_taken_meanwhile_is_replaced(backend: ProcessBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_was_taken_meanwhile_is_replaced(own: ProcessBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports = [taken.getsockname()[1], free_port()]
-        monkeypatch.setattr(processes, "free_port", lambda: ports.pop(0))
-        running = backend.start(Postgres(MAX_CONNECTIONS))
+        monkeypatch.setattr(processes_module, "free_port", lambda: ports.pop(0))
+        running = own.start(Postgres(MAX_CONNECTIONS))
         assert running.address.port != taken.getsockname()[1]
 
 
-def test_data_that_cannot_be_made_are_an_error(backend: ProcessBackend, tmp_path: Path) -> None:
+def test_data_that_cannot_be_made_are_an_error(own: ProcessBackend, tmp_path: Path) -> None:
     bin_dir = make_programs(tmp_path / "bin", "18.4")
     (bin_dir / "initdb").write_text("#!/bin/sh\necho no space left on device\nexit 1\n")
     with pytest.raises(DiedAtStart) as caught:
-        backend.start(Postgres(MAX_CONNECTIONS, programs=PostgresPrograms(bin_dir, "18.4", "a test")))
-    assert "  waited for   its answer to a query (SELECT 1 " in str(caught.value)
+        own.start(Postgres(MAX_CONNECTIONS, programs=PostgresPrograms(bin_dir, "18.4", "a test")))
+    asked = r"  waited for   its answer to a query \(SELECT 1 at 127\.0\.0\.1:\d+/postgres\)\n"
+    assert re.search(asked, str(caught.value))
     assert str(caught.value).endswith("    | no space left on device\n    | initdb failed")
 
 
 @pytest.mark.slow
-def test_its_own_death_ends_the_service_in_the_same_way(backend: ProcessBackend) -> None:
-    running = backend.start(Postgres(MAX_CONNECTIONS))
+def test_its_own_death_ends_the_service_in_the_same_way(own: ProcessBackend) -> None:
+    running = own.start(Postgres(MAX_CONNECTIONS))
     server = server_of(running)
     assert shared_memory_made_by({server.pid})
     server.kill()
@@ -315,7 +336,7 @@ def test_its_own_death_ends_the_service_in_the_same_way(backend: ProcessBackend)
 @pytest.mark.slow
 @pytest.mark.parametrize(("is_ours", "words"), [(True, r"^answered \[\(1,\)\]$"), (False, "password authentication f")])
 def test_only_a_server_that_has_our_password_is_ready(
-    service: Postgres, running: Running, is_ours: bool, words: str
+    service: Postgres, running: RunningService, is_ours: bool, words: str
 ) -> None:
     check = QueryCheck(service.password if is_ours else "another")
     is_answered, answer = check.attempt(running.address.url, 5)
@@ -324,9 +345,9 @@ def test_only_a_server_that_has_our_password_is_ready(
 
 
 @pytest.mark.slow
-def test_a_server_that_lets_everybody_in_is_not_ours(backend: ProcessBackend) -> None:
+def test_a_server_that_lets_everybody_in_is_not_ours(own: ProcessBackend) -> None:
     service = Postgres(MAX_CONNECTIONS)
-    running = backend.start(service)
+    running = own.start(service)
     with connected(service, running) as connection:
         (running.folder / "data/pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
         connection.execute("SELECT pg_reload_conf()")
@@ -344,38 +365,50 @@ def test_nobody_there_is_an_answer_too() -> None:
 
 
 @pytest.mark.slow
-def test_after_an_outage_it_is_there_again_with_its_data(backend: ProcessBackend) -> None:
+def test_after_an_outage_it_is_there_again_with_its_data(backend: StackBackend) -> None:
     service = Postgres(MAX_CONNECTIONS)
-    running = backend.start(service)
-    with connected(service, running) as cut:
-        cut.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-        with outage(service, running):
-            running.check_alive()
-            with pytest.raises(psycopg.OperationalError):
-                cut.execute("SELECT 1")
-            with pytest.raises(psycopg.OperationalError, match="refused"):
-                psycopg.connect(service.url(running.address))
-    with connected(service, running) as connection:
-        assert value_of(connection, "answer FROM kept") == 42
-    assert "immediate shutdown" not in running.log_path.read_text()
+    with backend.running(service) as running:
+        inner_address = running.inner_address
+        with connected(service, running) as cut:
+            cut.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+            with outage(service, running):
+                running.check_alive()
+                assert running.is_alive
+                with pytest.raises(psycopg.OperationalError):
+                    cut.execute("SELECT 1")
+                with pytest.raises(psycopg.OperationalError):
+                    psycopg.connect(service.url(running.address), connect_timeout=2)
+        with connected(service, running) as connection:
+            assert value_of(connection, "answer FROM kept") == 42
+        assert running.inner_address == inner_address
+        assert "immediate shutdown" not in running.log_path.read_text()
+        assert "was not properly shut down" not in running.log_path.read_text()
+
+
+@pytest.mark.slow
+def test_a_process_that_had_an_outage_ends_well(own: ProcessBackend) -> None:
+    service = Postgres(MAX_CONNECTIONS)
+    running = own.start(service)
+    with outage(service, running):
+        pass
     running.stop()
     assert running.exit_status == 0
 
 
 @pytest.mark.slow
-def test_an_error_during_an_outage_ends_it(backend: ProcessBackend) -> None:
+def test_an_error_during_an_outage_ends_it(backend: StackBackend) -> None:
     service = Postgres(MAX_CONNECTIONS)
-    running = backend.start(service)
-    with pytest.raises(KeyError), outage(service, running):
-        raise KeyError
-    with connected(service, running) as connection:
-        assert value_of(connection, "1") == 1
+    with backend.running(service) as running:
+        with pytest.raises(KeyError), outage(service, running):
+            raise KeyError
+        with connected(service, running) as connection:
+            assert value_of(connection, "1") == 1
 
 
 @pytest.mark.slow
-def test_a_server_that_does_not_come_up_again_is_an_error(backend: ProcessBackend) -> None:
+def test_a_server_that_does_not_come_up_again_is_an_error(own: ProcessBackend) -> None:
     service = Postgres(MAX_CONNECTIONS)
-    running = backend.start(service)
+    running = own.start(service)
     with (
         pytest.raises(StackFailed, match=r"postgres was taken down and does not come up again: its answer") as caught,
         outage(service, running),
@@ -386,13 +419,13 @@ def test_a_server_that_does_not_come_up_again_is_an_error(backend: ProcessBacken
 
 @pytest.mark.slow
 def test_a_server_that_does_not_go_down_is_an_error(
-    service: Postgres, running: Running, monkeypatch: pytest.MonkeyPatch
+    service: Postgres, process: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres, "OUTAGE_SHUTDOWN_S", 0.01)
     monkeypatch.setattr(os, "kill", lambda *_: None)
     with (
         pytest.raises(StackFailed, match=r"postgres was asked to go down and still accepts connections 0\.02 s later"),
-        outage(service, running),
+        outage(service, process),
     ):
         raise AssertionError("unreachable")
 

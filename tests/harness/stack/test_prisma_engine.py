@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -289,7 +290,7 @@ def test_native_is_left_to_prisma_and_its_migrations_to_litellm(fakes: Fakes) ->
     downloads = Path(client.variables["PRISMA_BINARY_CACHE_DIR"])
     assert downloads.is_relative_to(fakes.environment.folder)
     assert (client.mode, client.engine) == ("native", "Prisma 5.17.0, native")
-    client.migrate("postgresql://nobody@nowhere.invalid/none")
+    client.migrate("postgresql://nobody@nowhere.invalid/none", "")
     # Both stand side by side.
     assert fakes.client(fakes.engine("wasm")).variables["PYTHONPATH"] != client.variables["PYTHONPATH"]
     assert fakes.client(fakes.engine("native")) == client
@@ -440,13 +441,25 @@ def test_the_lock_file_names_no_host_and_pins_each_package_by_its_content() -> N
 # Migrations
 
 
-def client_with(migrations: Mapping[str, str], folder: Path, *, python: str = "exit 0") -> PrismaClient:
-    """Of an environment with these migrations, whose Python does that."""
+@dataclass(frozen=True, slots=True)
+class FakePython:
+    """Where LiteLLM is; notes what it is asked for, and answers with a status and words."""
+
+    status: int = 0
+    words: str = ""
+    asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+
+    def __call__(self, program: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        self.asked.append((program, variables))
+        return subprocess.CompletedProcess([], self.status, self.words, "")
+
+
+def client_with(migrations: Mapping[str, str], folder: Path, python: FakePython | None = None) -> PrismaClient:
+    """Of a LiteLLM with these migrations."""
     for name, sql in migrations.items():
         (folder / name).mkdir()
         (folder / name / "migration.sql").write_text(sql)
-    Fakes.write_program(folder / "python", f"#!/bin/sh\n{python}\n")
-    return PrismaClient("wasm", "", {}, folder, folder / "python")
+    return PrismaClient("wasm", "", {}, folder, python or FakePython())
 
 
 @real
@@ -467,7 +480,7 @@ def test_migrations_are_applied_in_the_order_of_bytes_each_as_a_whole(
     )
     (tmp_path / "migration_lock.toml").touch()
     with fresh_database(postgres[0]) as url:
-        client.migrate(url)
+        client.migrate(url, url)
         with psycopg.connect(url) as connection:
             names = [name for (name,) in connection.execute("SELECT name FROM done ORDER BY n")]
             assert names == ["1_first", "2 with blanks", "2_B", "2_b"]
@@ -481,9 +494,9 @@ def test_migrations_are_applied_in_the_order_of_bytes_each_as_a_whole(
 def test_a_migration_that_is_refused_is_named(postgres: tuple[str, Running], tmp_path: Path) -> None:
     client = client_with({"1_a": "CREATE TABLE a (x int)"}, tmp_path)
     with fresh_database(postgres[0]) as url:
-        client.migrate(url)
+        client.migrate(url, url)
         with pytest.raises(StackFailed) as caught:
-            client.migrate(url)
+            client.migrate(url, url)
     assert str(caught.value) == (
         "LiteLLM's tables cannot be made: PostgreSQL refuses its migration '1_a': relation \"a\" already exists; the "
         "database must be empty before"
@@ -492,32 +505,39 @@ def test_a_migration_that_is_refused_is_named(postgres: tuple[str, Running], tmp
 
 @real
 @pytest.mark.slow
-def test_the_indexes_that_migrations_leave_out_are_made_by_litellm_afterwards(
+def test_the_indexes_that_migrations_leave_out_are_made_where_litellm_is(
     postgres: tuple[str, Running], tmp_path: Path
 ) -> None:
-    program = f'echo "$DATABASE_URL $2" >{tmp_path}/asked'
+    python = FakePython()
     with fresh_database(postgres[0]) as url:
-        client_with({"1_a": "SELECT 1"}, tmp_path, python=program).migrate(url)
-    asked, _, code = (tmp_path / "asked").read_text().partition(" ")
-    assert asked == url
-    assert "build_request_log_indexes" in code
+        client_with({"1_a": "SELECT 1"}, tmp_path, python).migrate(url, "postgresql://as-it-is-reached-there")
+    ((program, variables),) = python.asked
+    assert "build_request_log_indexes" in program
+    assert variables["DATABASE_URL"] == "postgresql://as-it-is-reached-there"
 
 
 @real
 @pytest.mark.slow
 def test_indexes_that_cannot_be_made_are_told(postgres: tuple[str, Running], tmp_path: Path) -> None:
-    client = client_with({"1_a": "SELECT 1"}, tmp_path, python="echo no lock; exit 1")
+    client = client_with({"1_a": "SELECT 1"}, tmp_path, FakePython(1, "no lock"))
     words = "LiteLLM cannot make the indexes that its migrations leave out. It says: no lock"
     with pytest.raises(StackFailed, match=words), fresh_database(postgres[0]) as url:
-        client.migrate(url)
+        client.migrate(url, url)
+
+
+def test_programs_run_in_litellm_s_environment_with_the_variables_that_they_are_given(fakes: Fakes) -> None:
+    client = fakes.client(fakes.engine())
+    Fakes.write_program(fakes.environment.executable("python"), '#!/bin/sh\necho "$1 $2 in $DATABASE_URL"; exit 3\n')
+    done = client.run_python("a program", {"DATABASE_URL": "x"})
+    assert (done.returncode, done.stdout) == (3, "-c a program in x\n")
 
 
 def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
     with pytest.raises(StackFailed, match="LiteLLM's tables cannot be made: the database does not answer: ") as caught:
-        client_with({"1_a": "SELECT 1"}, tmp_path).migrate("postgresql://u:very-secret@127.0.0.1:1/d")
+        client_with({"1_a": "SELECT 1"}, tmp_path).migrate("postgresql://u:very-secret@127.0.0.1:1/d", "")
     assert "very-secret" not in str(caught.value)
 
 
 def test_an_environment_without_migrations_is_not_taken_for_one_that_needs_none(tmp_path: Path) -> None:
     with pytest.raises(StackFailed, match=f"LiteLLM's tables cannot be made: there are no migrations in {tmp_path}"):
-        client_with({}, tmp_path).migrate("postgresql://nobody@nowhere.invalid/none")
+        client_with({}, tmp_path).migrate("postgresql://nobody@nowhere.invalid/none", "")

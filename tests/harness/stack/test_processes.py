@@ -1,7 +1,9 @@
-"""Does a service come up as a process, and does the message say enough when it does not?"""
+"""What only processes have: a port of this host, files in a folder, a parent that ends them.
+
+What holds for containers too is in test_backends.py.
+"""
 
 import os
-import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -13,7 +15,8 @@ import pytest
 
 from perfgate.errors import StackFailed
 from perfgate.stack import processes
-from perfgate.stack.processes import PORT_RETRIES, DiedAtStart, ProcessBackend, ServiceDied, StartTooLate, free_port
+from perfgate.stack.backend import Limits
+from perfgate.stack.processes import PORT_RETRIES, DiedAtStart, ProcessBackend, ServiceDied, free_port
 from perfgate.stack.readiness import HttpCheck
 from perfgate.stack.supervision import Supervisor
 from tests.harness.stack.conftest import PATIENCE_S, SERVER, SLEEP, Toy, pids_with_argument
@@ -40,25 +43,6 @@ def test_a_service_runs_on_a_port_of_its_own_until_it_is_stopped(backend: Proces
     assert (one.is_alive, one.exit_status, other.is_alive) == (False, -signal.SIGTERM, True)
 
 
-def test_running_ends_with_its_context(backend: ProcessBackend) -> None:
-    with backend.running(Toy(SERVER)) as service:
-        assert service.is_alive
-    assert not service.is_alive
-
-
-def test_running_ends_after_an_error_too(backend: ProcessBackend) -> None:
-    with pytest.raises(KeyError), backend.running(Toy(SERVER)) as service:
-        raise KeyError
-    assert not service.is_alive
-
-
-@pytest.mark.slow
-def test_several_are_stopped_at_once(backend: ProcessBackend) -> None:
-    services = [backend.start(Toy(SERVER)) for _ in range(2)]
-    backend.stop(services)
-    assert [service.is_alive for service in services] == [False, False]
-
-
 @pytest.mark.slow
 def test_a_service_has_its_files_and_a_folder_of_its_own(backend: ProcessBackend) -> None:
     program = "import os, pathlib; os.environ['TOY_ANSWER'] = pathlib.Path('greeting').read_text()" + SERVER
@@ -70,6 +54,19 @@ def test_a_service_has_its_files_and_a_folder_of_its_own(backend: ProcessBackend
     assert f"TOY_FOLDER={one.folder}\0" in Path(f"/proc/{one.pid}/environ").read_text()
 
 
+def test_a_service_is_held_to_no_limits(backend: ProcessBackend) -> None:
+    with pytest.raises(ValueError, match=r"limits=Limits\(cpus=2, memory_bytes=None\) must be none"):
+        backend.start(Toy(SERVER), limits=Limits(cpus=2))
+    with pytest.raises(ValueError, match="must be none"), backend.running(Toy(SERVER), limits=Limits(memory_bytes=1)):
+        pass
+    assert backend.start(Toy(SERVER), limits=Limits()).is_alive
+
+
+def test_other_processes_reach_it_where_this_one_does(backend: ProcessBackend) -> None:
+    service = backend.start(Toy(SERVER))
+    assert service.inner_address == service.address
+
+
 def test_a_service_keeps_to_its_cores(backend: ProcessBackend) -> None:
     core = max(os.sched_getaffinity(0))
     service = backend.start(Toy(SERVER), cpus=[core])
@@ -77,58 +74,9 @@ def test_a_service_keeps_to_its_cores(backend: ProcessBackend) -> None:
     assert service.cpus == (core,)
 
 
-def test_dead_has_the_status_the_log_and_no_secret(backend: ProcessBackend, tmp_path: Path) -> None:
-    with pytest.raises(DiedAtStart) as caught:
-        backend.start(Toy(FAILS, secrets=[SECRET]))
-    kept = tmp_path / "kept" / "toy-1.log"
-    assert re.fullmatch(
-        r"toy \(process \d+\) ended with status 1 \d+\.\d s after its start, before it was ready\n"
-        r"  waited for   its health \(GET http://127\.0\.0\.1:\d+/health\)\n"
-        r"  last answer  no connection \(.*\)\n"
-        rf"  log          last 2 lines of {kept}\n"
-        r"    \| reading the configuration\n"
-        r"    \| bad key \*\*\*",
-        str(caught.value),
-    )
-    assert kept.read_text() == "reading the configuration\nbad key ***\n"
-
-
-@pytest.mark.slow
-def test_late_has_the_deadline_the_log_and_no_secret_and_is_ended(backend: ProcessBackend, tmp_path: Path) -> None:
-    program = f"{STUCK}  # {tmp_path}"
-    with pytest.raises(StartTooLate) as caught:
-        backend.start(Toy(program, secrets=[SECRET], start_deadline_s=0.5))
-    message = str(caught.value)
-    assert re.match(
-        r"toy \(process \d+\) still runs \d+\.\d s after its start, but is not ready; its deadline is 0\.5 s\n"
-        r"  waited for   its health \(GET .*/health\)\n"
-        r"  last answer  no connection",
-        message,
-    )
-    assert "\n    | connecting with ***" in message
-    assert pids_with_argument(program) == set()
-
-
-@pytest.mark.slow
-def test_a_long_answer_is_cut_after_its_secrets_are_masked(backend: ProcessBackend) -> None:
-    """It also is what somebody else's process would get who answers on our port: not accepted, and shown."""
-    answer = "x" * (processes.SHOWN_ANSWER_CHARS - 20) + SECRET + "y" * 100
-    toy = Toy(SERVER, env={"TOY_ANSWER": answer, "TOY_STATUS": "500"}, secrets=[SECRET], start_deadline_s=3)
-    with pytest.raises(StartTooLate) as caught:
-        backend.start(toy)
-    (line,) = [line for line in str(caught.value).splitlines() if "last answer" in line]
-    assert line.startswith("  last answer  status 500: xxx")
-    assert re.search(r"x\*\*\*y* …$", line)
-
-
 def test_without_a_place_for_logs_the_message_names_the_one_in_the_run_folder(supervisor: Supervisor) -> None:
     with pytest.raises(DiedAtStart, match=rf"last 2 lines of {supervisor.run_dir}/toy-1/log"):
         ProcessBackend(supervisor).start(Toy(FAILS))
-
-
-def test_a_service_without_a_word_has_an_empty_log(backend: ProcessBackend) -> None:
-    with pytest.raises(DiedAtStart, match=r"\n  log          empty$"):
-        backend.start(Toy("raise SystemExit(3)"))
 
 
 @dataclass

@@ -67,6 +67,11 @@ def test_a_check_says_how_to_ask(server: Server) -> None:
     assert [(method, key, body.replace(" ", "")) for method, _, key, body in server.asked] == [("POST", "k", '{"a":1}')]
 
 
+def test_a_question_is_known_by_what_is_asked_and_where() -> None:
+    asked = HttpCheck("a chat", "/chat", "POST").asked("http://127.0.0.1:4000")
+    assert asked == "POST http://127.0.0.1:4000/chat"
+
+
 def test_checks_are_asked_one_after_the_other(server: Server) -> None:
     checks = [HttpCheck("first", "/1"), HttpCheck("second", "/2")]
     wait_ready(checks, server.url, deadline_s=30, is_alive=alive)

@@ -1,6 +1,6 @@
-"""Do a real environment, a real LiteLLM and a real mock fit together?
+"""Do a real LiteLLM and a real mock fit together, whichever backend runs them?
 
-Takes 20 s with a warm cache, which is the user's own, and a network when it is cold.
+Takes 20 s for each with a warm cache, which is the user's own, and a network when it is cold.
 """
 
 import os
@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-import psutil
 import pytest
 
+from perfgate.stack.backend import RunningService, StackBackend
 from perfgate.stack.environments import Environment, EnvironmentCache
 from perfgate.stack.inspection import service_facts
 from perfgate.stack.litellm import CHAT_PATH, FAULTS_CALLBACK, LiteLLM, faults_file
 from perfgate.stack.mock import REPLY_TEXT, Mock
-from perfgate.stack.processes import ProcessBackend, Running
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.sources import Release
-from perfgate.stack.supervision import Supervisor
 
 # With --dist loadgroup one worker starts the gateway for all of them.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real_gateway")]
@@ -30,7 +28,7 @@ BURNT_S: Final = 0.5
 class Gateway:
     """A running LiteLLM with the faults callback, and the mock behind it."""
 
-    def __init__(self, service: LiteLLM, running: Running, mock: Running) -> None:
+    def __init__(self, service: LiteLLM, running: RunningService, mock: RunningService) -> None:
         self.service = service
         self.running = running
         self._mock_url = mock.address.url
@@ -50,32 +48,32 @@ class Gateway:
 
     def cpu_s(self, model: str) -> float:
         """CPU of the gateway for one request."""
-        process = psutil.Process(self.running.pid)
-        before = process.cpu_times()
+        before = self.running.use()
         assert self.chat(model).status_code == 200
-        after = process.cpu_times()
-        return (after.user + after.system) - (before.user + before.system)
+        return self.running.use().cpu_s_since(before)
 
 
 @pytest.fixture(scope="module")
-def environment() -> Iterator[Environment]:
+def gateway(backend: StackBackend, installed: Environment) -> Iterator[Gateway]:
+    with backend.running(Mock()) as mock:
+        api_base = f"{mock.inner_address.url}/v1"
+        service = LiteLLM(installed, api_base, callbacks=(FAULTS_CALLBACK,), extra_files=faults_file())
+        with backend.running(service) as running:
+            yield Gateway(service, running, mock)
+
+
+def test_what_is_installed_is_the_release(installed: Environment) -> None:
+    assert installed.release == DEFAULT_RELEASE
+    assert f"litellm=={DEFAULT_RELEASE}" in installed.packages.listed
+    assert {"fastapi", "uvicorn"} < installed.packages.versions.keys()
+
+
+def test_an_environment_has_its_bytecode_compiled() -> None:
     with EnvironmentCache.of_user(os.environ).using(Release(DEFAULT_RELEASE), say=print) as environment:
-        yield environment
+        check_compiled(environment)
 
 
-@pytest.fixture(scope="module")
-def gateway(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with Supervisor(tmp_path_factory.mktemp("run")) as supervisor:
-        backend = ProcessBackend(supervisor)
-        mock = backend.start(Mock())
-        service = LiteLLM(
-            environment, f"{mock.address.url}/v1", callbacks=(FAULTS_CALLBACK,), extra_files=faults_file()
-        )
-        yield Gateway(service, backend.start(service), mock)
-
-
-def test_the_environment_holds_the_release_with_its_bytecode_compiled(environment: Environment) -> None:
-    assert f"litellm=={DEFAULT_RELEASE}" in environment.packages.listed
+def check_compiled(environment: Environment) -> None:
     (package,) = environment.folder.glob("lib/python*/site-packages/litellm")
     modules = {path.stem for path in package.glob("*.py")}
     compiled = {path.name.partition(".")[0] for path in package.glob("__pycache__/*.pyc")}
@@ -104,10 +102,11 @@ def test_the_faults_callback_burns_cpu_by_the_models_name(gateway: Gateway) -> N
     assert gateway.cpu_s(f"burn-cpu-{BURNT_S * 1000:.0f}ms") - plain_s > 0.9 * BURNT_S
 
 
-def test_its_facts_are_known(gateway: Gateway, environment: Environment) -> None:
-    facts = service_facts(gateway.running, python_version=environment.python_version, packages=environment.packages)
+def test_its_facts_are_known(gateway: Gateway, installed: Environment) -> None:
+    facts = service_facts(gateway.running, python_version=installed.python_version, packages=installed.packages)
     assert (facts.event_loop, facts.http_parser) == ("uvloop", "h11")
-    assert facts.packages.sha256 == environment.packages.sha256
+    assert not facts.access_log
+    assert facts.packages.sha256 == installed.packages.sha256
 
 
 def test_its_secrets_are_in_no_file_that_others_may_read(gateway: Gateway) -> None:
