@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from perfgate.errors import BadInput
+from perfgate.stack.litellm import FLUSH_JITTER_S
 from perfgate.stack.releases import DepsMode
 from perfgate.stack.sources import Release, RunningUrl, Source
 
@@ -19,7 +20,7 @@ PLAIN_MODEL: Final = "perfgate-plain"
 #: How often a gateway with a database writes what it has gathered, in seconds; production does so once a minute.
 #: LiteLLM adds up to 5 s, drawn at each start.
 DATABASE_FLUSH_S: Final = 1
-DATABASE_FLUSH_MAX_S: Final = DATABASE_FLUSH_S + 5
+DATABASE_FLUSH_MAX_S: Final = DATABASE_FLUSH_S + FLUSH_JITTER_S
 #: Connections of each worker's pool: LiteLLM's own default.
 DATABASE_POOL_LIMIT: Final = 10
 

@@ -75,6 +75,7 @@ class RunningGateway:
         workers: the workers of each.
         ledger: of its database; None where it has none.
         database_server: that its database is on, when that is ours.
+        in_containers: whether `uses` reads control groups.
     """
 
     chat_urls: tuple[str, ...]
@@ -83,6 +84,7 @@ class RunningGateway:
     workers: tuple[Workers, ...] = ()
     ledger: DatabaseLedger | None = None
     database_server: "DatabaseServer | None" = None
+    in_containers: bool = False
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -104,7 +106,7 @@ class RunningGateway:
 
     def tree_uses(self) -> Sequence[TreeSnapshot]:
         """The same by process trees, where `uses` reads control groups."""
-        return [snapshot(up.pid) for up in self.instances if not isinstance(up.use(), TreeSnapshot)]
+        return [snapshot(up.pid) for up in self.instances] if self.in_containers else []
 
     def check_alive(self) -> None:
         """Raise ServiceDied when one of its instances or their workers has ended."""
@@ -413,7 +415,13 @@ class StackBench:
             ledger = DatabaseLedger(plan.database, api_key, connections_of(spec))
         chat_urls = tuple(f"{up.address.url}{CHAT_PATH}" for up in instances)
         return RunningGateway(
-            chat_urls, api_key, tuple(instances), workers, ledger, plan.server if spec.database else None
+            chat_urls,
+            api_key,
+            tuple(instances),
+            workers,
+            ledger,
+            plan.server if spec.database else None,
+            in_containers=spec.backend == "containers",
         )
 
 

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from perfgate.errors import BadInput, StackFailed
 from perfgate.experiment.arms import DATABASE_FLUSH_MAX_S, Arm, BackendName, GatewaySpec
@@ -18,6 +18,7 @@ from perfgate.experiment.measurement import GatewayUse, LedgerUse, Measurement, 
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
+from perfgate.stack.backend import Snapshot
 
 #: Requests for every process of a fresh gateway before its first window: connection pools, lazy imports, caches fill.
 SETTLE_REQUESTS: Final = 100
@@ -30,21 +31,6 @@ WINDOW_EXTRA_S: Final = 0.2
 #: Kept open to each worker of an instance that has several, and used in turn, so that all get the same share. More in
 #: flight open more connections. So few that none idles for 5 s, after which uvicorn closes it: four workers at 7/s.
 CONNECTIONS_PER_WORKER: Final = 8
-
-
-class UseSnapshot(Protocol):
-    """What a service had used by one moment: of its process tree, or of its control group."""
-
-    @property
-    def rss_bytes(self) -> int:
-        """Resident memory."""
-
-    @property
-    def resolution_ms(self) -> float:
-        """Granularity of the CPU time."""
-
-    def cpu_s_since(self, earlier: Any) -> float:
-        """CPU time used since an earlier snapshot of the same kind."""
 
 
 class Ledger(Protocol):
@@ -67,10 +53,10 @@ class Gateway(Protocol):
     def targets(self, model: str) -> tuple[Target, ...]:
         """Where its requests go, one for each instance."""
 
-    def uses(self) -> Sequence[UseSnapshot]:
+    def uses(self) -> Sequence[Snapshot]:
         """What each instance has used so far; empty where it cannot be measured."""
 
-    def tree_uses(self) -> Sequence[UseSnapshot]:
+    def tree_uses(self) -> Sequence[Snapshot]:
         """The same by its process trees, where `uses` reads control groups: to check one by the other. Else empty."""
 
     def check_alive(self) -> None:
@@ -311,7 +297,7 @@ class _Loader:
         if gateway.ledger is not None:
             gateway.ledger.open()
         before = gateway.uses()
-        opened: list[Sequence[UseSnapshot]] = []
+        opened: list[Sequence[Snapshot]] = []
 
         def on_event(name: str) -> None:
             if name == "window_opened":
@@ -369,7 +355,7 @@ def _connections(schedule: Schedule, instances: int, workers: int) -> int:
     return workers * max(CONNECTIONS_PER_WORKER, math.ceil(users / (instances * workers)))
 
 
-def _cpu_s(opened: Sequence[UseSnapshot], drained: Sequence[UseSnapshot]) -> float:
+def _cpu_s(opened: Sequence[Snapshot], drained: Sequence[Snapshot]) -> float:
     return sum(end.cpu_s_since(start) for start, end in zip(opened, drained, strict=True))
 
 
