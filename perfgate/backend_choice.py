@@ -7,7 +7,6 @@ and limits, and a `StackChoice` that says why. Nothing is started; an engine is 
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from perfgate.errors import BadInput
 from perfgate.experiment.arms import DATABASE_POOL_LIMIT, GatewaySpec
@@ -19,6 +18,7 @@ from perfgate.stack.images import images_of
 from perfgate.stack.postgres import connections_needed, postgres_programs
 from perfgate.stack.postgres_server import checked_server
 from perfgate.stack.redis import Redis
+from perfgate.stack.service import is_on_loopback
 from perfgate.stack.sources import RunningUrl
 
 
@@ -30,11 +30,13 @@ class ChosenStack:
         choice: the backend, and why.
         gateway: with that backend and its limits.
         engine: of containers; None with processes.
+        generations: so many of the gateway are alive at once.
     """
 
     choice: StackChoice
     gateway: GatewaySpec
     engine: EngineFacts | None
+    generations: int
 
 
 def chosen_stack(settings: Settings, generations: int, look: Callable[[], EngineFacts] = engine_facts) -> ChosenStack:
@@ -71,12 +73,12 @@ def chosen_stack(settings: Settings, generations: int, look: Callable[[], Engine
     if found and choice.backend == "containers":
         cores, alive = plan_cores(os.sched_getaffinity(0)), gateway.instances * generations
         check_limits(limits, instances=gateway.instances, alive=alive, cores=cores, engine=found[0])
-        if settings.postgres_url is not None and _is_loopback(settings.postgres_url):
+        if settings.postgres_url is not None and is_on_loopback(settings.postgres_url):
             raise BadInput(
                 "--postgres-url names a server on loopback, which containers cannot reach: give it an address of this "
                 "host that they can, or take --stack=processes"
             )
-    return ChosenStack(choice, gateway, found[0] if found else None)
+    return ChosenStack(choice, gateway, found[0] if found else None, generations)
 
 
 def lacking(services: Collection[str], chosen: ChosenStack, postgres_url: str | None) -> str | None:
@@ -94,7 +96,8 @@ def lacking(services: Collection[str], chosen: ChosenStack, postgres_url: str | 
     if services and isinstance(chosen.gateway.source, RunningUrl):
         return f"a gateway that perfgate starts, with {' and '.join(services)}; {chosen.gateway.source} runs already"
     if "postgres" in services and postgres_url is not None:
-        checked_server(postgres_url, connections_needed(DATABASE_POOL_LIMIT, gateway.workers, gateway.instances))
+        alive = gateway.instances * chosen.generations
+        checked_server(postgres_url, connections_needed(DATABASE_POOL_LIMIT, gateway.workers, alive))
     elif "postgres" in services and gateway.backend == "processes":
         try:
             postgres_programs()
@@ -103,8 +106,3 @@ def lacking(services: Collection[str], chosen: ChosenStack, postgres_url: str | 
     if "redis" in services and gateway.backend == "processes" and (why := Redis.lacking()) is not None:
         return f"Redis: {why}"
     return None
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -10,15 +10,12 @@ import os
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perfgate.errors import BadInput
 from perfgate.exit_codes import ExitCode
 from perfgate.stack.environments import ALLOWANCE, EnvironmentCache
 from perfgate.stack.releases import DEFAULT_RELEASE, checked_release
-
-if TYPE_CHECKING:
-    from perfgate.stack.images import ImageFacts
 
 
 def add_images(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -54,7 +51,7 @@ def add_images(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="FILE",
         help="certificates to trust while building; not in the images (default: those that pip or uv trusts here)",
     )
-    option("--again", action="store_true", help="build also what is here already, made from the same files")
+    option("--again", action="store_true", help="build also what is here already, made of the same")
     build.set_defaults(run=run_build)
 
 
@@ -78,11 +75,7 @@ def run_build(options: argparse.Namespace) -> ExitCode:
     try:
         for role in roles:
             for release in releases if role == "litellm" else ("",):
-                name = images.BUILT.of(role, release, options.prisma_engine)
-                if not options.again and images.is_here(client, name):
-                    print(f"{name} is here already; --again builds it anew")
-                    continue
-                facts = images.build(
+                images.build(
                     client,
                     role,
                     options.base or images.DEFAULT_BASE,
@@ -91,8 +84,8 @@ def run_build(options: argparse.Namespace) -> ExitCode:
                     exclude_newer=_uploaded_until(release) if release and options.deps == "of-its-time" else None,
                     prisma=options.prisma_engine,
                     settings=settings,
+                    again=options.again,
                 )
-                print(_line(facts))
     finally:
         client.client.close()
     return ExitCode.OK
@@ -108,7 +101,3 @@ def _roles(text: str, known: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _uploaded_until(release: str) -> datetime:
     return EnvironmentCache.of_user(os.environ).installer.uploaded_at(release) + ALLOWANCE
-
-
-def _line(facts: "ImageFacts") -> str:
-    return f"built {facts.name}: {facts.image_id.removeprefix('sha256:')[:12]}, {facts.size_bytes / 1e6:.0f} MB"

@@ -23,7 +23,7 @@ import pytest
 from perfgate.benchmarks import SingleRequests
 from perfgate.errors import BadInput, PerfgateError, StackFailed
 from perfgate.exit_codes import ExitCode
-from perfgate.experiment.arms import Arm, RedisBy
+from perfgate.experiment.arms import BASELINE, CANDIDATE, Arm, RedisBy
 from perfgate.experiment.bench import RunningGateway, StackBench
 from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import Progress, run_rounds
@@ -38,6 +38,7 @@ from perfgate.settings import OPTIONS, settings_of
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.images import images_of
+from perfgate.thresholds import Comparing
 from perfgate.verdict import Judgement, Verdict, explain
 from perfgate.xdist_groups import GroupScheduling, groups_of
 
@@ -358,7 +359,10 @@ class Stack:
     turns: Turns
 
     def arms(self, *names: str, model: str | None = None) -> tuple[Arm, ...]:
-        """The arms by name: `direct` (no gateway), `gateway` (the one that --litellm names).
+        """The arms by name.
+
+        `direct` (no gateway), `gateway` (the one that --litellm names), `baseline` and `candidate` (processes of their
+        own, whatever they are).
 
         Args:
             names: of the arms.
@@ -370,6 +374,10 @@ class Stack:
         settings = self.run.settings
         direct = Arm("direct", None, model or settings.direct_model, direct_on=settings.gateway.backend)
         known = {"direct": direct, "gateway": self.arm("gateway", model=model)}
+        if settings.baseline is not None:
+            candidate = replace(settings.gateway, apart=CANDIDATE)
+            known[BASELINE] = Arm(BASELINE, settings.baseline, model or settings.baseline_model)
+            known[CANDIDATE] = Arm(CANDIDATE, candidate, model or settings.model)
         for name in names:
             if name not in known:
                 raise ValueError(f"arm {name!r}: must be one of {', '.join(known)}")
@@ -468,22 +476,27 @@ class Rounds:
                 None for the same as the others.
         """
         run, scenario = self._stack.run, self._scenario
-        load = run.thresholds.scenarios[scenario].load
+        load, plan = run.thresholds.scenarios[scenario].load, run.plan(scenario)
+        direct_schedule = load.direct_schedule
+        if direct_window_s is not None:
+            direct_schedule = replace(load.schedule, window_s=direct_window_s)
+        for line in run.plan_words(scenario):
+            self._turns.show.say(line)
         with self._turns.alone(scenario):
             measurement = run_rounds(
                 self._stack.bench,
                 scenario,
                 arms,
                 load.schedule,
-                run.plan(scenario),
+                plan,
                 seed=run.settings.seed,
                 until=self._limits.decided,
                 time_left_s=lambda: run.time_left_s(scenario),
                 payload_bytes=load.payload_bytes,
-                direct_schedule=replace(load.schedule, window_s=direct_window_s) if direct_window_s else None,
+                direct_schedule=direct_schedule,
                 stream=load.stream,
                 on_progress=lambda progress: self._turns.show.progress(scenario, progress),
-                on_window=run.keep_measurement,
+                on_window=run.keep_now_and_then,
             )
             run.keep_measurement(measurement)
         return measurement
@@ -514,6 +527,7 @@ def stack(_perfgate_turns: Turns) -> Iterator[Stack]:
         prisma_mode=settings.prisma_engine,
         images=images_of(settings.images),
         model=settings.model,
+        on_difference=run.note,
     )
     # Started while nobody measures, then idle until it is this run's turn. Stopping takes nobody's core.
     with ExitStack() as until_closed:
@@ -547,6 +561,7 @@ def single_requests(
     """One gateway, and requests sent one at a time for pytest-benchmark to time, of the scenario the module names."""
     scenario, run = _named(request.node), _perfgate_turns.run
     asked = run.thresholds.scenarios[scenario]
+    assert not isinstance(asked.rounds, Comparing), "one request at a time compares with no baseline"
     if asked.load.requests is None:
         raise BadInput(
             f"{run.thresholds.path}: scenarios.{scenario}.load has no requests: the fixture single_requests sends them "

@@ -18,8 +18,8 @@ from perfgate.atomic_file import write_atomically
 from perfgate.errors import BadInput, StackFailed
 
 #: 2: leases, declared limits and the gateway in words, streams, closed loops. 3: backends, databases, Redis, requests
-#: that reached the mock. Records of older versions are not read.
-SCHEMA_VERSION: Final = 3
+#: that reached the mock. 4: comparisons. Records of older versions are not read.
+SCHEMA_VERSION: Final = 4
 
 
 class _Strict(BaseModel):
@@ -136,6 +136,7 @@ class GatewayRecord(_Strict):
     redis: Literal["host_port", "url"] | None
     cpus_per_instance: float | None
     memory_per_instance_bytes: int | None
+    apart: str
 
 
 class ArmRecord(_Strict):
@@ -156,8 +157,10 @@ class MeasurementRecord(_Strict):
     schedule: OpenLoopRecord | ClosedLoopRecord | None
     mock_delay_ms: float
     looks: int
+    look: int
     rounds_planned_max: int
     stopped: str
+    unasked: list[str]
     windows: list[WindowRecord]
 
 
@@ -166,6 +169,8 @@ class LimitRecord(_Strict):
 
     maximum: float | None
     minimum: float | None
+    margin: float | None
+    floor: float
     why: str
     path: str
     line: int
@@ -185,6 +190,32 @@ class EstimateRecord(_Strict):
     requests: int
 
 
+class ComparisonRecord(_Strict):
+    """Two arms by one metric: figures in its unit, slowdown ratios (above 1 is worse), as of verdict.py's `Compared`.
+
+    `smallest_failing_ratio` is None where no slowdown would have failed; `low` and `high` are None where the interval
+    has no such end.
+    """
+
+    baseline: float
+    candidate: float
+    ratio: float
+    low: float | None
+    high: float | None
+    confidence: float
+    allowed_ratio: float
+    smallest_failing_ratio: float | None
+    log_standard_error: float
+    family: int
+    look: int
+    looks: int
+    rounds: int
+    generations: int
+    requests: int
+    control_ratio: float | None
+    is_improvement: bool
+
+
 class JudgementRecord(_Strict):
     """One verdict."""
 
@@ -195,6 +226,7 @@ class JudgementRecord(_Strict):
     detail: str
     limit: LimitRecord
     estimate: EstimateRecord | None
+    comparison: ComparisonRecord | None
     apparatus: str
 
 
@@ -257,7 +289,7 @@ class Record(_Strict):
     `limits` are the metrics that each declared scenario has limits on, `incomplete` what of them has no verdict yet.
     """
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     perfgate_version: str
     started_utc: str
     finished_utc: str | None = None
@@ -267,6 +299,7 @@ class Record(_Strict):
     scenarios: list[str]
     limits: dict[str, list[str]]
     gateway: str
+    baseline: str | None
     on_invalid: Literal["warn", "fail"]
     thresholds_path: str
     thresholds_sha256: str

@@ -7,6 +7,7 @@ Stands between the pytest plugin (which shows things) and the rooms (which do th
     Asked --joined-> Run            under xdist, the worker that measures: goes on with that record
 """
 
+import math
 import os
 import shlex
 import sys
@@ -16,14 +17,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
+
+import psutil
 
 from perfgate import __version__, record, verdict
 from perfgate.backend_choice import ChosenStack, chosen_stack, lacking
+from perfgate.comparison_verdict import judge_comparison
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode, worst
 from perfgate.experiment import health
 from perfgate.experiment.arms import Arm, GatewaySpec
+from perfgate.experiment.comparison_plan import planned_comparison
 from perfgate.experiment.measurement import Measurement, Window
 from perfgate.experiment.metrics import METRICS
 from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
@@ -36,6 +42,7 @@ from perfgate.measure.host_speed import HostSpeed
 from perfgate.record import (
     ArmRecord,
     ClosedLoopRecord,
+    ComparisonRecord,
     EstimateRecord,
     GatewayRecord,
     GatewayUseRecord,
@@ -57,11 +64,23 @@ from perfgate.settings import OPTIONS, Settings
 from perfgate.stack.affinity import plan_cores
 from perfgate.stack.inspection import ServiceFacts, differences_in_words
 from perfgate.stack.sources import RunningUrl
-from perfgate.thresholds import Limit, Profile, Scenario, Thresholds, host_class, load_thresholds
-from perfgate.verdict import Judgement, Surroundings
+from perfgate.stats.plan import GENERATIONS_MIN
+from perfgate.thresholds import (
+    Comparing,
+    Limit,
+    Profile,
+    Rounds,
+    Scenario,
+    Thresholds,
+    host_class,
+    load_thresholds,
+)
+from perfgate.verdict import Compared, Judgement, Surroundings
 
 #: Seconds that starting a scenario's gateways and settling them takes, to plan with; measured 8 to 15 on two cores.
 START_ESTIMATE_S: Final = 15.0
+#: Seconds of measuring that a kill may cost at most, beside the window that it falls into.
+KEEP_EVERY_S: Final = 5.0
 #: Seconds of a request that is sent alone, directly or through a gateway, to plan with; measured 2 to 12 ms.
 SINGLE_REQUEST_ESTIMATE_S: Final = 0.02
 
@@ -125,14 +144,22 @@ class Asked:
                 known = ", ".join(profile.scenarios)
                 raise BadInput(f"--scenarios={name}: profile {settings.profile} has only {known}")
         scenarios = tuple(s for s in profile.scenarios if not settings.scenarios or s in settings.scenarios)
+        if settings.baseline is not None and not any(thresholds.scenarios[s].needs.baseline for s in scenarios):
+            comparing = [name for name, found in thresholds.scenarios.items() if found.needs.baseline]
+            raise BadInput(
+                f"--baseline={settings.baseline.source.option_text}: none of {', '.join(scenarios)} compares with it, so "
+                f"it would be left out; name a profile with {' or '.join(comparing) or 'such a scenario'}, or leave it out"
+            )
         host = fingerprint()
-        chosen = chosen_stack(settings, max(thresholds.scenarios[name].rounds.generations for name in scenarios))
-        settings = replace(settings, gateway=chosen.gateway)
+        chosen = chosen_stack(settings, max(_alive_at_once(thresholds.scenarios[name].rounds) for name in scenarios))
+        settings = replace(settings, gateway=chosen.gateway, baseline=_beside(settings.baseline, chosen))
         missing = []
         for name in scenarios:
             needs = thresholds.scenarios[name].needs
             if needs.cores > host.cores_allowed:
                 missing.append(f"{name} needs {needs.cores} cores, and there are {host.cores_allowed} for us")
+            elif needs.baseline and settings.baseline is None:
+                missing.append(f"{name} needs something to compare with: --baseline RELEASE, or --baseline-config FILE")
             elif (what := lacking(needs.services, chosen, settings.postgres_url)) is not None:
                 missing.append(f"{name} needs {what}")
         if missing:
@@ -164,6 +191,10 @@ class Run:
     record: Record
     started_mono_s: float
     _waited_s: float = 0.0
+    _begun_mono_s: dict[str, float] = field(default_factory=dict)
+    _plan_words: dict[str, Sequence[str]] = field(default_factory=dict)
+    _kept_mono_s: float = 0.0
+    _last_compared: tuple[Measurement | None, Mapping[str, Judgement]] = (None, MappingProxyType({}))
 
     @classmethod
     def begun(cls, asked: Asked, name: str, command: Sequence[str]) -> Self:
@@ -191,6 +222,7 @@ class Run:
             scenarios=list(asked.scenarios),
             limits={name: list(thresholds.scenarios[name].limits) for name in asked.scenarios},
             gateway=str(settings.gateway),
+            baseline=str(settings.baseline) if settings.baseline is not None else None,
             on_invalid=settings.on_invalid or asked.profile.on_invalid,
             thresholds_path=thresholds.path,
             thresholds_sha256=thresholds.sha256,
@@ -254,16 +286,47 @@ class Run:
         return self.file.path.with_name(f"{self.file.path.stem}-logs")
 
     def plan(self, scenario: str) -> RoundsPlan:
-        """How much is measured for a scenario."""
-        rounds = self.thresholds.scenarios[scenario].rounds
-        return RoundsPlan(rounds.generations, rounds.per_generation, rounds.per_generation_max)
+        """How much is measured for a scenario; of a comparison it is noted in words.
+
+        Raises:
+            BadInput: time or memory is too short for a comparison.
+        """
+        asked = self.thresholds.scenarios[scenario]
+        rounds = asked.rounds
+        if not isinstance(rounds, Comparing):
+            return RoundsPlan(rounds.generations, rounds.per_generation, rounds.per_generation_max)
+        limits = [limit.in_profile(self.settings.profile) for limit in asked.limits.values()]
+        planned = planned_comparison(
+            rounds.minutes_of(self.settings.profile),
+            margin=min(limit.margin for limit in limits if limit.margin is not None),
+            family=len(limits),
+            looks=rounds.looks,
+            generations_max=rounds.generations_max,
+            schedule=asked.load.schedule,
+            processes=self.settings.gateway.processes,
+            memory_bytes=psutil.virtual_memory().available,
+        )
+        self._plan_words[scenario] = [f"{scenario}: {line}" for line in planned.words]
+        for line in self._plan_words[scenario]:
+            self.note(line)
+        return planned.rounds
+
+    def plan_words(self, scenario: str) -> Sequence[str]:
+        """What is said of a comparison's plan before it begins; nothing of what has fixed numbers of rounds."""
+        return self._plan_words.get(scenario, ())
 
     def time_left_s(self, scenario: str) -> float:
         """Seconds of the profile's budget that are left, less what the scenarios after this one need at least.
 
+        A comparison has minutes of its own, which begin with the first question.
+
         What was spent waiting for other runs on this host does not count.
         """
         scenarios = self.asked.scenarios
+        rounds = self.thresholds.scenarios[scenario].rounds
+        if isinstance(rounds, Comparing):
+            begun_mono_s = self._begun_mono_s.setdefault(scenario, time.monotonic())
+            return rounds.minutes_of(self.settings.profile) * 60 - (time.monotonic() - begun_mono_s)
         measured = {measurement.scenario for measurement in self.record.measurements}
         later = scenarios[scenarios.index(scenario) + 1 :] if scenario in scenarios else ()
         reserved_s = sum(_least_s(self.thresholds.scenarios[name]) for name in later if name not in measured)
@@ -277,7 +340,20 @@ class Run:
             BadInput: thresholds.yaml sets no limit on it.
         """
         limit = self._limit(measurement.scenario, metric)
+        if limit.margin is not None:
+            return self._compared(measurement)[metric]
         return self._judged(measurement, limit, health.check(measurement, self.thresholds.apparatus))
+
+    def _compared(self, measurement: Measurement) -> Mapping[str, Judgement]:
+        """The verdicts on all metrics of a comparison, which are judged together; once for a measurement."""
+        known, judgements = self._last_compared
+        if known is not measurement:
+            limits = self.thresholds.scenarios[measurement.scenario].limits
+            here = {metric: limit.in_profile(self.settings.profile) for metric, limit in limits.items()}
+            fitness = health.check(measurement, self.thresholds.apparatus)
+            judgements = judge_comparison(measurement, here, fitness)
+            self._last_compared = (measurement, judgements)
+        return judgements
 
     def not_measured(self, scenario: str, metric: str, why: str) -> Judgement:
         """The verdict on one metric of a scenario for which nothing was sent, without keeping it.
@@ -299,6 +375,8 @@ class Run:
     def is_decided(self, measurement: Measurement) -> bool:
         """Whether every limit of the scenario has a PASS or FAIL that more rounds would not change."""
         limits = self.thresholds.scenarios[measurement.scenario].limits
+        if self.thresholds.scenarios[measurement.scenario].needs.baseline:
+            return not any(judgement.is_open for judgement in self._compared(measurement).values())
         fitness = health.check(measurement, self.thresholds.apparatus)  # once: it merges every window's histograms
         return not any(self._judged(measurement, limit, fitness).is_open for limit in limits.values())
 
@@ -328,6 +406,15 @@ class Run:
         before = kept.get(measurement.scenario)
         kept[measurement.scenario] = measurement_record(measurement, before.windows if before is not None else ())
         self._update(measurements=list(kept.values()))
+
+    def keep_now_and_then(self, measurement: Measurement) -> None:
+        """Write everything measured so far, unless that was done less than `KEEP_EVERY_S` ago.
+
+        Of windows of half a second there are hundreds, and each would cost as much as all that were before.
+        """
+        if time.monotonic() - self._kept_mono_s >= KEEP_EVERY_S:
+            self.keep_measurement(measurement)
+            self._kept_mono_s = time.monotonic()
 
     def keep_service(self, name: str, facts: dict[str, Any]) -> None:
         """Add what runs in a service; note in words where it differs from an earlier one that was made of the same."""
@@ -398,13 +485,15 @@ class Run:
         # The gateway in its own words: a reference of git as the commit that it stood for, the release by its number.
         of_gateway = dict(zip(words[::2], words[1::2], strict=True))
         options = {**self.asked.options, **of_gateway, "--scenarios": scenario, "--seed": str(settings.seed)}
+        options = _as_comparison(options, settings.baseline)
         typed = [settings.without_secrets(word) for option in options.items() for word in option]
         deps = "" if isinstance(gateway.source, RunningUrl) else f" (dependencies {gateway.deps})"
+        compared = f"baseline {settings.baseline}, candidate " if settings.baseline is not None else ""
         python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
         return Surroundings(
             host=f"{host.cores_allowed} cores {host.cpu_model}, {memory_gib:.0f} GiB, "
             f"Linux {host.kernel}, backend: {gateway.backend}",
-            versions=f"{gateway}{deps}, perfgate {__version__}, Python {python}",
+            versions=f"{compared}{gateway}{deps}, perfgate {__version__}, Python {python}",
             reproduce=shlex.join(["pytest", "tests/perf", *typed]),
             record=str(self.file.path),
         )
@@ -416,6 +505,35 @@ class Run:
     def _write(self) -> None:
         self.record = self.record.model_copy(update={"incomplete": self.record.without_verdict()})
         self.file.write(self.record)
+
+
+def _as_comparison(options: Mapping[str, str], baseline: GatewaySpec | None) -> dict[str, str]:
+    """Options that name one gateway, made to name both arms."""
+    if baseline is None:
+        return dict(options)
+    names = {"--litellm": "--candidate", "--gateway-config": "--candidate-config"}
+    said = {names.get(name, name): text for name, text in options.items() if name not in names.values()}
+    said["--baseline"] = baseline.source.option_text
+    if baseline.config_path is not None:
+        said["--baseline-config"] = str(baseline.config_path)
+    return said
+
+
+def _alive_at_once(rounds: Rounds | Comparing) -> int:
+    """How many gateways of a scenario's are alive at once, at least."""
+    return 2 * GENERATIONS_MIN if isinstance(rounds, Comparing) else rounds.generations
+
+
+def _beside(baseline: GatewaySpec | None, chosen: ChosenStack) -> GatewaySpec | None:
+    """The baseline where the candidate runs, with the same limits."""
+    if baseline is None:
+        return None
+    return replace(
+        baseline,
+        backend=chosen.gateway.backend,
+        cpus_per_instance=chosen.gateway.cpus_per_instance,
+        memory_per_instance_bytes=chosen.gateway.memory_per_instance_bytes,
+    )
 
 
 def _differences(earlier: ServiceRecord, later: ServiceRecord) -> list[str]:
@@ -432,6 +550,8 @@ def _differences(earlier: ServiceRecord, later: ServiceRecord) -> list[str]:
 def _least_s(scenario: Scenario) -> float:
     """Seconds that a scenario takes when it is decided at the first look, with all windows at full length."""
     load, rounds = scenario.load, scenario.rounds
+    if isinstance(rounds, Comparing):
+        return rounds.minutes * 60
     if load.requests is not None:
         window_s = load.requests * SINGLE_REQUEST_ESTIMATE_S
     else:
@@ -461,8 +581,10 @@ def measurement_record(measurement: Measurement, written: Sequence[WindowRecord]
         schedule=_schedule_record(measurement.schedule),
         mock_delay_ms=measurement.mock_delay_ms,
         looks=measurement.looks,
+        look=measurement.look,
         rounds_planned_max=measurement.rounds_planned_max,
         stopped=measurement.stopped,
+        unasked=list(measurement.unasked),
         windows=[*written, *map(_window_record, measurement.windows[len(written) :])],
     )
 
@@ -502,6 +624,7 @@ def _gateway_record(gateway: GatewaySpec) -> GatewayRecord:
         redis=gateway.redis,
         cpus_per_instance=gateway.cpus_per_instance,
         memory_per_instance_bytes=gateway.memory_per_instance_bytes,
+        apart=gateway.apart,
     )
 
 
@@ -519,14 +642,44 @@ def judgement_record(judgement: Judgement) -> JudgementRecord:
         detail=judgement.detail,
         limit=_limit_record(judgement.limit),
         estimate=estimate,
+        comparison=_comparison_record(judgement.compared) if judgement.compared is not None else None,
         apparatus=judgement.health.words,
     )
+
+
+def _comparison_record(compared: Compared) -> ComparisonRecord:
+    one, slowdown = compared.comparison, compared.comparison.slowdown
+    return ComparisonRecord(
+        baseline=one.baseline,
+        candidate=one.candidate,
+        ratio=slowdown.ratio,
+        low=compared.low if compared.low > 0 else None,
+        high=_if_finite(compared.high),
+        confidence=compared.confidence,
+        allowed_ratio=compared.allowed_ratio,
+        smallest_failing_ratio=_if_finite(compared.smallest_failing_ratio),
+        log_standard_error=slowdown.standard_error,
+        family=compared.family,
+        look=compared.look,
+        looks=compared.looks,
+        rounds=one.rounds,
+        generations=one.generations,
+        requests=one.requests,
+        control_ratio=compared.control.slowdown.ratio if compared.control is not None else None,
+        is_improvement=slowdown.is_improvement(compared.alpha),
+    )
+
+
+def _if_finite(ratio: float) -> float | None:
+    return ratio if math.isfinite(ratio) else None
 
 
 def _limit_record(limit: Limit) -> LimitRecord:
     return LimitRecord(
         maximum=limit.maximum,
         minimum=limit.minimum,
+        margin=limit.margin,
+        floor=limit.floor,
         why=limit.why,
         path=limit.path,
         line=limit.line,

@@ -22,6 +22,9 @@ from perfgate.stack.sources import RunningUrl, Source, checked_base_url, source_
 
 StackAsked = Literal["auto", "containers", "processes"]
 
+#: Of a run with a baseline that names no profile.
+COMPARE_PROFILE: Final = "compare"
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -57,6 +60,12 @@ OPTIONS: Final = (
         "the LiteLLM to judge: a release (1.106.2), path:FOLDER (a checkout), git:URL@REF, or url:http://HOST:PORT (a "
         "gateway that runs already, whose endpoint --mock-url names)",
     ),
+    Option("--candidate", "", "the same as --litellm, beside --baseline"),
+    Option(
+        "--baseline", "", "compare with this LiteLLM, named as for --litellm; without --profile, the profile is compare"
+    ),
+    Option("--baseline-config", "", "the baseline's config.yaml; default: that of --gateway-config"),
+    Option("--candidate-config", "", "the candidate's config.yaml; default: that of --gateway-config"),
     Option(
         "--stack",
         "auto",
@@ -100,12 +109,14 @@ class Settings:
         profile: a name; whether it exists is for the thresholds file to say.
         scenarios: the only ones asked for; empty for all of the profile.
         gateway: what is judged; its `backend` holds once the stack is chosen.
+        baseline: what it is compared with; None for nothing.
         stack: as asked for; perfgate/backend_choice.py says what it comes to.
         images: of containers, as text.
         prisma_engine: of gateways with a database.
         postgres_url: of a server that runs already; None for one of our own.
         cpus_per_instance, memory_per_instance: of containers, as texts; empty for no limit.
         model: what the gateway is asked for.
+        baseline_model: what the baseline is asked for.
         direct_model: what the mock is asked for without a gateway: what the gateway asks it for.
         mock_url: a mock endpoint that runs already; None for our own.
         thresholds_path, record_dir: see `OPTIONS`.
@@ -116,6 +127,7 @@ class Settings:
     profile: str
     scenarios: tuple[str, ...]
     gateway: GatewaySpec
+    baseline: GatewaySpec | None
     stack: StackAsked
     images: str
     prisma_engine: PrismaMode
@@ -123,6 +135,7 @@ class Settings:
     cpus_per_instance: str
     memory_per_instance: str
     model: str
+    baseline_model: str
     direct_model: str
     mock_url: str | None
     thresholds_path: Path
@@ -170,15 +183,42 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
     def text_or_none(name: str) -> str | None:
         return texts[name][0] or None
 
-    config_text = text_or_none("--gateway-config")
+    def config(of_arm: str) -> Path | None:
+        text = text_or_none(of_arm) or text_or_none("--gateway-config")
+        return Path(text) if text else None
+
+    if texts["--candidate"][0] and _is_given("--litellm", option_text, environment):
+        raise BadInput(
+            f"--candidate={texts['--candidate'][0]} and --litellm={texts['--litellm'][0]} name the same thing: give one"
+        )
     gateway = GatewaySpec(
-        _with_key(source_of(texts["--litellm"][0]), text_or_none("--gateway-key-env"), environment),
+        _with_key(
+            source_of(texts["--candidate"][0] or texts["--litellm"][0]),
+            text_or_none("--gateway-key-env"),
+            environment,
+        ),
         cast(DepsMode, one_of("--deps", ("of-its-time", "today"))),
         whole_number("--workers", 1, 256),
         instances=whole_number("--instances", 1, 64),
-        config_path=Path(config_text) if config_text else None,
+        config_path=config("--candidate-config"),
         with_packages=checked_packages(texts["--with-packages"][0]),
     )
+    baseline_text = text_or_none("--baseline")
+    is_comparing = baseline_text is not None or text_or_none("--baseline-config") is not None
+    if text_or_none("--candidate-config") is not None and not is_comparing:
+        raise BadInput(
+            f"--candidate-config={texts['--candidate-config'][0]} is for a comparison: add --baseline RELEASE or "
+            "--baseline-config FILE, or use --gateway-config"
+        )
+    baseline = None
+    if is_comparing:
+        source = source_of(baseline_text) if baseline_text is not None else gateway.source
+        if isinstance(source, RunningUrl) or isinstance(gateway.source, RunningUrl):
+            raise BadInput(
+                "--baseline: gateways that are compared are started several times, since two processes of one release "
+                "differ; one that runs already (url:…) cannot be compared"
+            )
+        baseline = replace(gateway, source=source, config_path=config("--baseline-config"), apart="baseline")
     postgres_url = text_or_none("--postgres-url")
     if postgres_url is not None:
         checked_url(postgres_url)
@@ -189,11 +229,15 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
             "is what it is compared with: name it with --mock-url"
         )
     model, direct_model = _models(text_or_none("--model"), gateway)
+    baseline_model, _ = _models(text_or_none("--model"), baseline or gateway)
     on_invalid = one_of("--on-invalid", ("", "warn", "fail"))
     return Settings(
-        profile=texts["--profile"][0],
+        profile=COMPARE_PROFILE
+        if is_comparing and not _is_given("--profile", option_text, environment)
+        else texts["--profile"][0],
         scenarios=tuple(name.strip() for name in texts["--scenarios"][0].split(",") if name.strip()),
         gateway=gateway,
+        baseline=baseline,
         stack=cast(StackAsked, one_of("--stack", get_args(StackAsked))),
         images=texts["--images"][0],
         prisma_engine=cast(PrismaMode, one_of("--prisma-engine", get_args(PrismaMode))),
@@ -201,6 +245,7 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
         cpus_per_instance=texts["--cpus-per-instance"][0],
         memory_per_instance=texts["--memory-per-instance"][0],
         model=model,
+        baseline_model=baseline_model,
         direct_model=direct_model,
         mock_url=_mock_base(mock_url) if mock_url else None,
         thresholds_path=Path(texts["--thresholds"][0]),
@@ -208,6 +253,12 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
         on_invalid=cast(Literal["warn", "fail"], on_invalid) if on_invalid else None,
         seed=whole_number("--seed", 0, 2**32 - 1) if texts["--seed"][0] else secrets.randbelow(10_000),
     )
+
+
+def _is_given(name: str, option_text: Callable[[str], str | None], environment: Mapping[str, str]) -> bool:
+    """Whether an option was given at all, be it by its variable."""
+    option = next(option for option in OPTIONS if option.name == name)
+    return option_text(option.destination) is not None or option.variable in environment
 
 
 def _with_key(source: Source, key_env: str | None, environment: Mapping[str, str]) -> Source:

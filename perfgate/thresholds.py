@@ -11,14 +11,24 @@ Classes with a leading underscore are the file's own shape; they do not leave th
 
 import difflib
 import hashlib
+import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
@@ -30,7 +40,7 @@ from perfgate.located_yaml import Document, KeyPath, NotYaml, Problem
 from perfgate.measure.host import HostFingerprint
 
 #: Keys of the planned shape that this version does not judge by. Reading past them would promise what is not done.
-NOT_YET: Final = ("margin", "floor", "equivalent_within", "waivers", "drift_budget")
+NOT_YET: Final = ("equivalent_within", "waivers", "drift_budget")
 #: Memory of two hosts of one class may differ by this share: firmware and kernel keep some for themselves.
 MEMORY_TOLERANCE_RATIO: Final = 0.10
 
@@ -42,6 +52,7 @@ _ONLY_WITH: Final[Mapping[str, tuple[str, ...]]] = {
     "window_s": ("offered_rps", "users"),
     "tail_s": ("offered_rps", "users"),
     "stream": ("offered_rps", "users"),
+    "direct_rps": ("users",),
 }
 
 Backend = Literal["processes", "containers"]
@@ -78,6 +89,10 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and _is_above_0(value)
 
 
+def _is_percentage(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?%", value) is not None and float(value[:-1]) > 0
+
+
 def _is_filled(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
@@ -88,6 +103,11 @@ _PositiveIfGiven = Annotated[float | None, _expect("a number above 0", _is_above
 _NotNegative = Annotated[float, _expect("a number of at least 0", lambda value: value == 0 or _is_above_0(value))]
 _NotNegativeIfGiven = Annotated[
     float | None, _expect("a number of at least 0", lambda value: value == 0 or _is_above_0(value))
+]
+_Percentage = Annotated[
+    float,
+    BeforeValidator(lambda value: float(value[:-1]) / 100),
+    _expect("a percentage above 0 such as 5%", _is_percentage),
 ]
 _Share = Annotated[float, _expect("a number above 0 and at most 1", lambda value: _is_above_0(value) and value <= 1)]
 _Count = Annotated[int, _expect("a whole number above 0", _is_count)]
@@ -110,6 +130,7 @@ class _Names:
     metrics: Collection[str]
     scenarios: Collection[str]
     hosts: Collection[str]
+    profiles: Collection[str]
 
 
 def _known_metric(metric: str, info: ValidationInfo[_Names]) -> str:
@@ -132,6 +153,14 @@ def _known_host(name: str, info: ValidationInfo[_Names]) -> str:
     if name not in known:
         hint = _did_you_mean(name, known) or f"; the file has {', '.join(known) or 'none'}"
         raise _broken_rule(f"there is no host class {name!r}{hint}")
+    return name
+
+
+def _known_profile(name: str, info: ValidationInfo[_Names]) -> str:
+    known = info.context.profiles
+    if name not in known:
+        hint = _did_you_mean(name, known) or f"; the file has {', '.join(known) or 'none'}"
+        raise _broken_rule(f"there is no profile {name!r}{hint}")
     return name
 
 
@@ -195,10 +224,12 @@ class Needs(_Strict):
     Args:
         cores: that the run may use.
         services: that stand beside the gateway.
+        baseline: something to compare with (`--baseline`).
     """
 
     cores: _Count = 1
     services: Annotated[tuple[_Service, ...], AfterValidator(_each_once)] = ()
+    baseline: _Flag = False
 
 
 class Rounds(_Strict):
@@ -223,6 +254,26 @@ class Rounds(_Strict):
         if self.generations * self.per_generation < 2:
             raise _broken_rule("generations times per_generation must be at least 2: one round shows no spread")
         return self
+
+
+class Comparing(_Strict):
+    """How long two gateways are compared; experiment/comparison_plan.py makes generations and rounds of it.
+
+    Args:
+        minutes: for all of it, the start of its gateways included.
+        minutes_in: another time in these profiles.
+        generations_max: starts of each gateway at most; all of them are alive at once.
+        looks: how often the data are looked at, at most; each look is paid for.
+    """
+
+    minutes: _Positive
+    minutes_in: dict[Annotated[str, AfterValidator(_known_profile)], _Positive] = {}
+    generations_max: _Count = 12
+    looks: _Count = 3
+
+    def minutes_of(self, profile: str) -> float:
+        """The time in a profile."""
+        return self.minutes_in.get(profile, self.minutes)
 
 
 class Apparatus(_Strict):
@@ -251,6 +302,7 @@ class Load(_Strict):
         warm_up_s, window_s, tail_s: of a window.
         stream: whether replies are streamed.
         payload_bytes: length of the prompt; None is LiteLLM's published prompt.
+        direct_rps: beside users: the rate of windows without a gateway, which would else be as fast as the mock is.
     """
 
     offered_rps: _PositiveIfGiven = None
@@ -263,6 +315,7 @@ class Load(_Strict):
     think_time_s: _NotNegative = 0.0
     stream: _Flag = False
     payload_bytes: _CountIfGiven = None
+    direct_rps: _PositiveIfGiven = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -297,27 +350,63 @@ class Load(_Strict):
         assert self.offered_rps is not None
         return OpenLoop(self.offered_rps, self.warm_up_s, self.window_s, self.tail_s, self.arrivals)
 
+    @property
+    def direct_schedule(self) -> Schedule | None:
+        """Of windows without a gateway; None for the same as the others."""
+        if self.direct_rps is None or self.window_s is None:
+            return None
+        return OpenLoop(self.direct_rps, self.warm_up_s, self.window_s, self.tail_s)
+
 
 class _LimitEntry(_Strict):
     max: _NotNegativeIfGiven = None
     min: _PositiveIfGiven = None
     max_on: dict[Annotated[str, AfterValidator(_known_host)], _Positive] = {}
+    margin: _Percentage | None = None
+    margin_in: dict[Annotated[str, AfterValidator(_known_profile)], _Percentage] = {}
+    floor: _NotNegative = 0.0
     why: _Why
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.max is None) == (self.min is None):
-            raise _broken_rule(f"expected either max or min, found {'neither' if self.max is None else 'both'}")
-        if self.max_on and self.max is None:
-            raise _broken_rule("max_on goes with max")
+        kinds = [key for key in ("max", "min", "margin") if getattr(self, key) is not None]
+        if len(kinds) != 1:
+            raise _broken_rule(
+                f"expected exactly one of max, min and margin, found {' and '.join(kinds) or 'none of them'}"
+            )
+        for key, kind in (("max_on", "max"), ("margin_in", "margin"), ("floor", "margin")):
+            if key in self.model_fields_set and kinds[0] != kind:
+                raise _broken_rule(f"{key} goes with {kind}")
         return self
 
 
 class _ScenarioEntry(_Strict):
     needs: Needs = Needs()
     load: Load
-    rounds: Rounds
+    rounds: Annotated[
+        Annotated[Rounds, Tag("<counted>")] | Annotated[Comparing, Tag("<timed>")],
+        Discriminator(lambda value: "<timed>" if isinstance(value, dict) and "minutes" in value else "<counted>"),
+    ]
     limits: Annotated[dict[Annotated[str, AfterValidator(_known_metric)], _LimitEntry], _NOT_EMPTY]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """A scenario either holds a gateway against numbers or compares two."""
+        margins = [metric for metric, limit in self.limits.items() if limit.margin is not None]
+        if margins and len(margins) < len(self.limits):
+            others = ", ".join(metric for metric in self.limits if metric not in margins)
+            raise _broken_rule(f"some limits are margins, and {others} is not: make two scenarios of it")
+        if bool(margins) != self.needs.baseline:
+            raise _broken_rule(
+                "limits by margin compare with a baseline: they go with needs: {baseline: true}, and only they"
+            )
+        if bool(margins) != isinstance(self.rounds, Comparing):
+            raise _broken_rule(
+                "limits by margin go with rounds: {minutes: …}"
+                if margins
+                else "rounds: {minutes: …} goes with limits by margin"
+            )
+        return self
 
 
 class _File(_Strict):
@@ -327,19 +416,26 @@ class _File(_Strict):
     apparatus: Apparatus
 
 
+#: pydantic tells which of several models it has tried by a tag in the middle of a key's path.
+_BY_TAG: Final[Mapping[int | str, type[BaseModel]]] = {"<counted>": Rounds, "<timed>": Comparing}
+
+
 # --- what leaves this module ---
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """An absolute limit on a metric.
+    """A limit on a metric, absolute or against a baseline.
 
     Args:
         metric: what is limited; its name ends in its unit.
         why: the reason in words, as written.
         path, line: where the number stands.
-        maximum, minimum: exactly one is a number, in the metric's unit; the other is None.
+        maximum, minimum, margin: exactly one is a number, the others are None. Maximum and minimum are in the metric's
+            unit; a margin of 0.05 allows a slowdown of 5 %.
         maximum_on: another maximum on hosts of these classes.
+        margin_in: another margin in these profiles.
+        floor: with a margin: a difference of at most this, in the metric's unit, does not matter.
         basis: where the number differs from the file's, why, in words.
     """
 
@@ -350,14 +446,25 @@ class Limit:
     maximum: float | None = None
     minimum: float | None = None
     maximum_on: Mapping[str, float] = field(default_factory=dict)
+    margin: float | None = None
+    margin_in: Mapping[str, float] = field(default_factory=dict)
+    floor: float = 0.0
     basis: str = ""
 
     def __post_init__(self) -> None:
-        """Check that it limits in one direction."""
-        if (self.maximum is None) == (self.minimum is None):
+        """Check that it limits in one way."""
+        if sum(number is not None for number in (self.maximum, self.minimum, self.margin)) != 1:
             raise ValueError(
-                f"{self.metric}: exactly one of maximum={self.maximum}, minimum={self.minimum} must be set"
+                f"{self.metric}: exactly one of maximum={self.maximum}, minimum={self.minimum} and "
+                f"margin={self.margin} must be set"
             )
+
+    def in_profile(self, profile: str) -> Self:
+        """The limit as it holds in a profile."""
+        if profile not in self.margin_in:
+            return self
+        margin = self.margin_in[profile]
+        return replace(self, margin=margin, basis=f"of the profile {profile}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,13 +476,13 @@ class Scenario:
         needs: what the host must have.
         load: of every window.
         rounds: how much is measured.
-        limits: by metric, in the file's order.
+        limits: by metric, in the file's order; all of them margins, or none.
     """
 
     name: str
     needs: Needs
     load: Load
-    rounds: Rounds
+    rounds: Rounds | Comparing
     limits: Mapping[str, Limit]
 
 
@@ -457,10 +564,20 @@ def _belongs(host: HostFingerprint, backend: str, kind: HostClass) -> bool:
 def _scenario(name: str, entry: _ScenarioEntry, path: str, document: Document) -> Scenario:
     limits = {}
     for metric, limit in entry.limits.items():
-        key = "max" if limit.min is None else "min"
+        key = next(key for key in ("max", "min", "margin") if getattr(limit, key) is not None)
         line = document.place(("scenarios", name, "limits", metric, key)).line
-        maximum_on = MappingProxyType(limit.max_on)
-        limits[metric] = Limit(metric, limit.why, path, line, limit.max, limit.min, maximum_on)
+        limits[metric] = Limit(
+            metric,
+            limit.why,
+            path,
+            line,
+            limit.max,
+            limit.min,
+            MappingProxyType(limit.max_on),
+            limit.margin,
+            MappingProxyType(limit.margin_in),
+            limit.floor,
+        )
     return Scenario(name, entry.needs, entry.load, entry.rounds, MappingProxyType(limits))
 
 
@@ -514,12 +631,12 @@ def _names(known_metrics: Collection[str], data: object) -> _Names:
         part = data.get(key) if isinstance(data, dict) else None
         return tuple(part) if isinstance(part, dict) else ()
 
-    return _Names(known_metrics, below("scenarios"), below("hosts"))
+    return _Names(known_metrics, below("scenarios"), below("hosts"), below("profiles"))
 
 
 def _problem(details: ErrorDetails, document: Document) -> Problem:
     """pydantic's error in our words; what it says of types would speak of Python."""
-    path = tuple(part for part in details["loc"] if part != "[key]")
+    path = tuple(part for part in details["loc"] if part != "[key]" and part not in _BY_TAG)
     place = document.place(path)
     match details["type"]:
         case "rule":
@@ -527,7 +644,7 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
         case "expected":
             text = f"expected {details['msg']}, found {place.shown}"
         case "extra_forbidden":
-            text = _unknown_key(path)
+            text = _unknown_key(details["loc"])
         case "missing":
             path, text = path[:-1], f"the key {path[-1]} is missing"
         case "tuple_type":
@@ -537,12 +654,20 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
     return Problem(place.line, path, text)
 
 
-def _unknown_key(path: KeyPath) -> str:
-    key = str(path[-1])
+def _unknown_key(location: KeyPath) -> str:
+    """What is said of a key that no model has.
+
+    Args:
+        location: pydantic's: the key's path, tags included.
+    """
+    key = str(location[-1])
     if key in NOT_YET:
         return "not supported yet by this version of perfgate"
     kind: Any = _File
-    for part in path[:-1]:
+    for part in location[:-1]:
+        if part in _BY_TAG:
+            kind = _BY_TAG[str(part)]
+            continue
         is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
         kind = kind.model_fields[str(part)].annotation if is_model else get_args(kind)[-1]
     hint = _did_you_mean(key, kind.model_fields) or f"; known are {', '.join(kind.model_fields)}"

@@ -1,16 +1,19 @@
 """Does a figure keep to its limit, and what is a person told about it?
 
-Comes in: a measurement, a limit, the apparatus' limits. Goes out: a `Judgement` and the lines that explain it.
-The questions in order: was the apparatus fit, did requests succeed, are there enough, what does the interval say.
+Comes in: a measurement, a limit, the apparatus' limits. Goes out: a `Judgement` and the lines that explain it, also
+those of comparison_verdict.py. The questions in order: was the apparatus fit, did requests succeed, are there enough,
+what does the interval say.
 No I/O, no pytest.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from statistics import NormalDist
 from typing import Final
 
+from perfgate.experiment.comparison import Comparison
 from perfgate.experiment.health import Health
 from perfgate.experiment.measurement import Estimate, Measurement, NotMeasured, Unmeasurable
 from perfgate.experiment.metrics import METRICS
@@ -18,13 +21,12 @@ from perfgate.host_limits import AS_THEY_STAND, HostStanding, NotForThisHost, li
 from perfgate.load.result import ErrorCount
 from perfgate.measure.histogram import NoRequests
 from perfgate.stats.decision import Decision, judge_max, judge_min
+from perfgate.stats.power import POWER, smallest_failing_ratio
 from perfgate.stats.resampling import EmptyRound, TooFewRounds
 from perfgate.thresholds import Limit
 
 #: The error guard of a scenario that sets no limit on error_ratio.
 DEFAULT_ERROR_RATIO_MAX: Final = 0.001
-#: Power at which a run's smallest failing value is stated.
-POWER: Final = 0.8
 
 
 class Verdict(StrEnum):
@@ -47,6 +49,57 @@ class Reason(Enum):
     NOT_MEASURED = "not measured"
     UNMEASURABLE = "cannot be measured here"
     NOT_FOR_THIS_HOST = "limits not for this host"
+    ARMS_DIFFER = "not a comparison: the arms differ in what nobody asked for"
+    CONTROL = "control: this host cannot tell the baseline from itself, so nothing is said of the candidate"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A comparison as it was judged.
+
+    Args:
+        comparison: the figures.
+        allowed_ratio: the largest slowdown ratio that keeps to the limit: 1 + margin, or more by the floor.
+        alpha: the error that this look may make, one-sided.
+        family: how many metrics were judged together; the FAIL of each has paid for all.
+        look, looks: which, of how many.
+        control: odd against even generations of the baseline; None with too few of them.
+    """
+
+    comparison: Comparison
+    allowed_ratio: float
+    alpha: float
+    family: int
+    look: int
+    looks: int
+    control: Comparison | None
+
+    @property
+    def low(self) -> float:
+        """The interval's lower end, a slowdown ratio."""
+        return self.comparison.slowdown.low(self.alpha)
+
+    @property
+    def high(self) -> float:
+        """The interval's upper end, a slowdown ratio."""
+        return self.comparison.slowdown.high(self.alpha)
+
+    @property
+    def confidence(self) -> float:
+        """Of the interval between the two."""
+        return 1 - 2 * self.alpha
+
+    @property
+    def smallest_failing_ratio(self) -> float:
+        """The true slowdown ratio that this run would have failed at `POWER`; infinite where none."""
+        slowdown = self.comparison.slowdown
+        return smallest_failing_ratio(
+            allowed=self.allowed_ratio,
+            standard_error=slowdown.standard_error,
+            degrees_of_freedom=slowdown.degrees_of_freedom,
+            alpha=self.alpha / self.family,
+            power=POWER,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +115,7 @@ class Judgement:
         errors: of the arm, by kind.
         sent: requests of the arm.
         detail: a sentence more on the reason, or empty.
+        compared: of a limit by margin, what `estimate` is of the others.
     """
 
     scenario: str
@@ -74,6 +128,7 @@ class Judgement:
     errors: tuple[ErrorCount, ...]
     sent: int
     detail: str = ""
+    compared: Compared | None = None
 
     @property
     def is_open(self) -> bool:
@@ -121,7 +176,7 @@ def judge(
     unfit = said(Verdict.INVALID, Reason.APPARATUS, detail="; ".join(health.complaints))
     if not health.counts_are_fit:
         return unfit
-    if not metric.counts_errors and _decide_errors(error_ratio, error_ratio_max) is Decision.FAIL:
+    if not metric.counts_errors and errors_decision(error_ratio, error_ratio_max) is Decision.FAIL:
         of_arm = f" of the arm {arm}" if len(metric.arms) > 1 else ""
         return said(
             Verdict.FAIL,
@@ -161,7 +216,7 @@ def decide(estimate: Estimate, limit: Limit) -> Decision:
     """The three-way rule for a limit, by its direction."""
     if METRICS[limit.metric].counts_errors:
         if limit.maximum is not None:
-            return _decide_errors(estimate, limit.maximum)
+            return errors_decision(estimate, limit.maximum)
         assert limit.minimum is not None
         if estimate.value >= limit.minimum:
             return Decision.PASS
@@ -172,7 +227,7 @@ def decide(estimate: Estimate, limit: Limit) -> Decision:
     return judge_min(estimate.value, estimate.low, estimate.high, limit.minimum)
 
 
-def _decide_errors(estimate: Estimate, maximum: float) -> Decision:
+def errors_decision(estimate: Estimate, maximum: float) -> Decision:
     """A share of errors passes by its own value: no run is long enough for the interval of 0 errors to end at 0.1 %."""
     if estimate.value <= maximum:
         return Decision.PASS
@@ -207,8 +262,20 @@ def figure(value: float, unit: str) -> str:
     return f"{value:.3g} {unit}"
 
 
+def percent_words(ratio: float) -> str:
+    """A ratio as the change that it is.
+
+    >>> percent_words(1.0463), percent_words(0.95)
+    ('+4.6 %', '-5.0 %')
+    """
+    return f"{(ratio - 1) * 100:+.1f} %"
+
+
 def limit_words(limit: Limit, unit: str) -> str:
-    """`at most 25 ms`, `at least 99 %`."""
+    """`at most 25 ms`, `at least 99 %`, `at most +5 %, or 0.2 ms`."""
+    if limit.margin is not None:
+        floor = f", or {figure(limit.floor, unit)}" if limit.floor else ""
+        return f"at most +{limit.margin * 100:g} %{floor}"
     if limit.maximum is not None:
         return f"at most {figure(limit.maximum, unit)}"
     assert limit.minimum is not None
@@ -227,12 +294,28 @@ def headline(judgement: Judgement) -> str:
     """The first line: verdict, question, figure, interval, limit."""
     metric = METRICS[judgement.metric]
     start = f"{judgement.verdict}  {judgement.scenario}: {metric.title}"
+    if judgement.compared is not None:
+        return f"{start}: {compared_words(judgement.compared)}, {limit_words(judgement.limit, unit_of(metric.name))}"
     estimate = judgement.estimate
     if judgement.reason in (Reason.WITHIN, Reason.BEYOND, Reason.UNDECIDED) and estimate is not None:
         words = limit_words(judgement.limit, estimate.unit)
         interval = "counted" if metric.is_counted else interval_words(estimate)
         return f"{start}: {figure(estimate.value, estimate.unit)} ({interval}), {words}"
     return f"{start}: {judgement.reason.value}"
+
+
+def compared_words(compared: Compared) -> str:
+    """`9.61 -> 10.5 ms, +9.8 % (93 % interval +7.9 to +11.7 %)`."""
+    one, unit = compared.comparison, unit_of(compared.comparison.metric)
+    change = percent_words(one.slowdown.ratio)
+    interval = f"{compared.confidence * 100:.3g} % interval {slowdown_interval(compared)}"
+    return f"{one.baseline:.3g} -> {figure(one.candidate, unit)}, slowdown {change} ({interval})"
+
+
+def slowdown_interval(compared: Compared) -> str:
+    """`+7.9 to +11.7 %`."""
+    low, high = ((end - 1) * 100 for end in (compared.low, compared.high))
+    return f"{low:+.1f} to {high:+.1f} %"
 
 
 def smallest_failing(judgement: Judgement) -> float | None:
@@ -259,6 +342,8 @@ def explain(judgement: Judgement, surroundings: Surroundings) -> list[str]:
     lines = [headline(judgement)]
     if judgement.detail:
         lines.append(f"  because    {judgement.detail}")
+    if judgement.compared is not None:
+        lines += _evidence_of_comparison(judgement.compared, judgement.reason)
     basis = f" ({limit.basis})" if limit.basis else ""
     lines.append(f"  limit      {limit_words(limit, unit)}{basis}    {place} {judgement.scenario}.{judgement.metric}")
     lines.append(f"  why        {limit.why}")
@@ -280,18 +365,39 @@ def explain(judgement: Judgement, surroundings: Surroundings) -> list[str]:
     return lines
 
 
+def _evidence_of_comparison(compared: Compared, reason: Reason) -> list[str]:
+    one, fails_at = compared.comparison, compared.smallest_failing_ratio
+    lines = [
+        f"  evidence   {one.generations} generations, {one.rounds} rounds, {one.requests:,} requests an arm, look "
+        f"{compared.look} of {compared.looks}; smallest true slowdown this run would have failed at 80 % power: "
+        + (percent_words(fails_at) if math.isfinite(fails_at) else "none")
+    ]
+    if not one.slowdown.has_spread:
+        lines.append("             every generation gave the same figure: the interval is by the sign test")
+    if compared.control is not None and reason is not Reason.CONTROL:
+        lines.append(
+            f"  control    odd against even generations of the baseline: "
+            f"{percent_words(compared.control.slowdown.ratio)}, not a FAIL by the same rule"
+        )
+    return lines
+
+
 def unit_of(metric: str) -> str:
     """The unit that a metric's name tells; empty for a ratio."""
     if metric.endswith("_ms"):
         return "ms"
     if metric.endswith("_rps"):
         return "requests/s"
-    return "MiB" if "_mib_" in metric else ""
+    return "MiB" if "_mib" in metric else ""
 
 
 def _next(judgement: Judgement, surroundings: Surroundings) -> list[str]:
     record = f"windows and histograms are in {surroundings.record}"
     match judgement.reason:
+        case Reason.CONTROL:
+            return [f"  next       run it on a quieter machine, or again; {record}"]
+        case Reason.ARMS_DIFFER:
+            return [f"  next       make the arms alike in that, or compare something else; {record}"]
         case Reason.APPARATUS:
             causes: Sequence[str] = judgement.health.likely_causes
             return [f"  likely     {number}. {cause}" for number, cause in enumerate(causes, 1)] + [

@@ -24,6 +24,10 @@ DATABASE_FLUSH_MAX_S: Final = DATABASE_FLUSH_S + FLUSH_JITTER_S
 #: Connections of each worker's pool: LiteLLM's own default.
 DATABASE_POOL_LIMIT: Final = 10
 
+#: The names of the arms of a comparison.
+BASELINE: Final = "baseline"
+CANDIDATE: Final = "candidate"
+
 BackendName = Literal["processes", "containers"]
 RedisBy = Literal["host_port", "url"]
 
@@ -46,6 +50,8 @@ class GatewaySpec:
             none.
         cpus_per_instance: cores that an instance may use at most; None for all. Containers only.
         memory_per_instance_bytes: memory that it may use at most; None for all. Containers only.
+        apart: two gateways that differ in nothing else have processes of their own all the same: those of `baseline`
+            and `candidate` when a release is compared with itself.
 
     Raises:
         BadInput: something is asked for that a gateway which runs already, or one in a container, cannot be given.
@@ -63,6 +69,7 @@ class GatewaySpec:
     redis: RedisBy | None = None
     cpus_per_instance: float | None = None
     memory_per_instance_bytes: int | None = None
+    apart: str = ""
 
     def __post_init__(self) -> None:
         """Check the numbers, and what goes together."""

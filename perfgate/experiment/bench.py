@@ -23,6 +23,7 @@ import httpx
 from perfgate.errors import StackFailed
 from perfgate.experiment.arms import DATABASE_FLUSH_S, DATABASE_POOL_LIMIT, PLAIN_MODEL, BackendName, GatewaySpec
 from perfgate.experiment.ledger import DatabaseLedger
+from perfgate.experiment.likeness import package_words, unasked_differences
 from perfgate.experiment.sites import ContainerSite, Installed, ProcessSite, Site
 from perfgate.load.job import Target
 from perfgate.load.runner import Generator
@@ -169,6 +170,7 @@ class StackBench:
         parent_dir: where the run's temporary folder is made; None for the system's.
         kept_logs_dir: where the log of a service that failed is kept; None keeps none.
         say: called with a line before anything that takes long, such as an installation.
+        on_difference: called with a sentence on what differs between two releases that are compared.
         mock_url: an endpoint that runs already, its chat completions at `mock_url/chat/completions`; None starts the
             mock endpoint of our own.
         postgres_url: of a PostgreSQL server that runs already; None starts one.
@@ -195,6 +197,7 @@ class StackBench:
         images: Images = OFFICIAL,
         model: str = PLAIN_MODEL,
         environ: Mapping[str, str] | None = None,
+        on_difference: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.cores: CorePlan = plan_cores(os.sched_getaffinity(0))
         #: What runs in the gateways that were started, for `inspection.differences_in_words`.
@@ -204,6 +207,7 @@ class StackBench:
         self._cache = cache
         self._backends: tuple[BackendName, ...] = tuple(dict.fromkeys(backends))
         self._on_service = on_service
+        self._on_difference = on_difference
         self._parent_dir = parent_dir
         self._kept_logs_dir = kept_logs_dir
         self._say = say
@@ -290,6 +294,14 @@ class StackBench:
         for site in self.sites.values():
             if site.mock is not None:
                 site.mock.check_alive()
+
+    def unasked_differences(self, baseline: GatewaySpec, candidate: GatewaySpec) -> Sequence[str]:
+        """In what two gateways that were started differ though nobody asked for it; what differs by release is told."""
+        facts = (self.facts[baseline], self.facts[candidate])
+        words = package_words(facts)
+        if words and baseline.source != candidate.source:
+            self._on_difference(words)
+        return unasked_differences(baseline, candidate, facts)
 
     def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> Sequence[RunningGateway]:
         """Start gateways side by side, on all cores, since starting is not measured; then pin each to its cores.

@@ -147,8 +147,11 @@ class Measurement:
         mock_delay_ms: the delay that the mock was told to answer with.
         looks: how often the data may be looked at; intervals widen accordingly (Bonferroni), so that looking after
             every round does not raise the error of the whole.
+        look: which look this is, from 1 to `looks`.
         rounds_planned_max: the most rounds this measurement would have made.
         stopped: why it ended, in words.
+        unasked: in what `baseline` and `candidate` differ though nobody asked for it, in words; with any of it they
+            are not what was to be compared.
     """
 
     scenario: str
@@ -157,8 +160,10 @@ class Measurement:
     windows: tuple[Window, ...] = ()
     mock_delay_ms: float = 0.0
     looks: int = 1
+    look: int = 1
     rounds_planned_max: int = 0
     stopped: str = ""
+    unasked: tuple[str, ...] = ()
 
     def with_windows(self, windows: tuple[Window, ...]) -> "Measurement":
         """The same measurement, these windows added."""
@@ -260,6 +265,11 @@ class Measurement:
         needed = _requests_needed(percentile)
         return self._estimate(f"overhead_p{percentile:g}_ratio", "", samples, requests=requests, requests_needed=needed)
 
+    def rss_mib(self, arm: str = "gateway") -> Estimate:
+        """Resident memory of the gateway's process tree after a window, the mean of all."""
+        rss_mib = np.array([self._use(window).rss_after_bytes / MIB for window in self.of_arm(arm)])
+        return self._ratio_of_sums("rss_mib", "MiB", rss_mib, np.ones(len(rss_mib)), arm)
+
     def rss_growth_mib_per_1000_requests(self, arm: str = "gateway") -> Estimate:
         """Growth of the gateway's resident memory per 1,000 requests, over all its windows, warm-ups included."""
         uses = [self._use(window) for window in self.of_arm(arm)]
@@ -323,11 +333,7 @@ class Measurement:
         return self._estimate(metric, "ms", samples, requests=requests, requests_needed=_requests_needed(percentile))
 
     def _use(self, window: Window) -> GatewayUse:
-        if window.gateway is None:
-            raise Unmeasurable(
-                f"{self.scenario}: CPU and memory of arm {window.arm!r} are not measured: its processes are not ours"
-            )
-        return window.gateway
+        return use_of(window, self.scenario)
 
     def _cpu_ms_and_completed(self, arm: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """CPU time and completed requests of each round; shape (rounds,)."""
@@ -422,6 +428,19 @@ class Measurement:
             self.generations,
             trials,
         )
+
+
+def use_of(window: Window, scenario: str) -> GatewayUse:
+    """What the gateway used for a window; `scenario` is for the message.
+
+    Raises:
+        Unmeasurable: its processes are not ours.
+    """
+    if window.gateway is None:
+        raise Unmeasurable(
+            f"{scenario}: CPU and memory of arm {window.arm!r} are not measured: its processes are not ours"
+        )
+    return window.gateway
 
 
 _Of = Callable[[LoadResult], Histogram]

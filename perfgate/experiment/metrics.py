@@ -92,6 +92,7 @@ def _table() -> Mapping[str, Metric]:
         Metric(
             "throughput_rps", "requests answered a second", lambda m: m.throughput_rps(), shrinks_on_slow_hosts=True
         ),
+        Metric("rss_mib", "resident memory", lambda m: m.rss_mib()),
         Metric(
             "rss_growth_mib_per_1000_requests",
             "memory growth per 1,000 requests",

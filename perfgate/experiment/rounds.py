@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from perfgate.errors import BadInput, StackFailed
-from perfgate.experiment.arms import DATABASE_FLUSH_MAX_S, Arm, BackendName, GatewaySpec
+from perfgate.experiment.arms import (
+    BASELINE,
+    CANDIDATE,
+    DATABASE_FLUSH_MAX_S,
+    Arm,
+    BackendName,
+    GatewaySpec,
+)
 from perfgate.experiment.measurement import GatewayUse, LedgerUse, Measurement, Window
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
@@ -97,6 +104,9 @@ class Bench(Protocol):
     def check_alive(self) -> None:
         """Raise StackFailed when a mock has ended."""
 
+    def unasked_differences(self, baseline: GatewaySpec, candidate: GatewaySpec) -> Sequence[str]:
+        """In what two gateways that were started differ though nobody asked for it, in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class RoundsPlan:
@@ -105,12 +115,20 @@ class RoundsPlan:
     Args:
         generations: starts of every arm's processes.
         per_generation: rounds in each before the first look.
-        per_generation_max: rounds in each at most; after every block of one round a generation there is a look.
+        per_generation_max: rounds in each at most.
+        look_every: after the first look there is one after so many blocks of one round a generation, and one at the
+            end.
+        one_direct: whether a direct arm has one window a block, in a generation drawn at random, instead of one a
+            round: where there are many short windows it only has to show what the apparatus adds.
+        settle_s: how long a fresh gateway is asked by a closed loop before its first window.
     """
 
     generations: int
     per_generation: int
     per_generation_max: int
+    look_every: int = 1
+    one_direct: bool = False
+    settle_s: float = SETTLE_S
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -120,11 +138,20 @@ class RoundsPlan:
             )
         if self.per_generation_max < self.per_generation:
             raise ValueError(f"per_generation_max={self.per_generation_max} < per_generation={self.per_generation}")
+        if self.look_every < 1:
+            raise ValueError(f"look_every={self.look_every} must be at least 1")
 
     @property
     def looks(self) -> int:
         """How often the data may be looked at."""
-        return self.per_generation_max - self.per_generation + 1
+        return 1 + math.ceil((self.per_generation_max - self.per_generation) / self.look_every)
+
+    def look_after(self, rounds: int) -> int | None:
+        """Which look, from 1, comes after so many rounds in each generation; None when there is none."""
+        if rounds == self.per_generation_max:
+            return self.looks
+        since_first = rounds - self.per_generation
+        return None if since_first < 0 or since_first % self.look_every else 1 + since_first // self.look_every
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +195,7 @@ def run_rounds(
         schedule: the load of every window.
         plan: generations and rounds.
         seed: of orders and schedules.
-        until: whether the answer is clear; asked after every block once `per_generation` rounds are done.
+        until: whether the answer is clear; asked at every look of the plan.
         time_left_s: seconds left for further blocks; the rounds before the first look are made regardless.
         payload_bytes: length of the prompt; None for the published one.
         direct_schedule: of direct windows, where they only have to show the apparatus' state; None for `schedule`.
@@ -194,9 +221,14 @@ def run_rounds(
         rounds_planned_max=plan.generations * plan.per_generation_max,
     )
     schedules = {arm.name: (direct_schedule or schedule) if arm.is_direct else schedule for arm in arms}
-    block_s = plan.generations * sum(s.warm_up_s + s.window_s + WINDOW_EXTRA_S for s in schedules.values())
+    window_counts = {arm.name: 1 if arm.is_direct and plan.one_direct else plan.generations for arm in arms}
+    block_s = sum(
+        count * (schedules[name].warm_up_s + schedules[name].window_s + WINDOW_EXTRA_S)
+        for name, count in window_counts.items()
+    )
+    block_windows = sum(window_counts.values())
     specs = tuple(dict.fromkeys(arm.gateway for arm in arms if arm.gateway is not None))
-    planned = plan.generations * plan.per_generation * len(arms)
+    planned = plan.per_generation * block_windows
     with ExitStack() as until_closed:
         on_progress(Progress(f"starting {plan.generations} x {', '.join(map(str, specs))}", 0, planned, 0.0))
         started = bench.start_gateways([spec for _ in range(plan.generations) for spec in specs], until_closed)
@@ -204,17 +236,25 @@ def run_rounds(
             dict(zip(specs, started[g * len(specs) : (g + 1) * len(specs)], strict=True))
             for g in range(plan.generations)
         ]
+        compared = {arm.name: arm.gateway for arm in arms if arm.name in (BASELINE, CANDIDATE) and arm.gateway}
+        if len(compared) == 2:
+            unasked = tuple(bench.unasked_differences(compared[BASELINE], compared[CANDIDATE]))
+            measurement = replace(measurement, unasked=unasked)
+            if unasked:
+                return replace(measurement, stopped="nothing was measured")
         loader = _Loader(bench, payload_bytes, stream)
         for running in generations:
             for spec, gateway in running.items():
                 model = next(arm.model for arm in arms if arm.gateway == spec)
-                loader.settle(gateway, Arm("settle", spec, model), schedule)
+                loader.settle(gateway, Arm("settle", spec, model), schedule, plan.settle_s)
         for block in range(plan.per_generation_max):
             order = random.Random(f"{seed}/{scenario}/{block}")
             if block == plan.per_generation:
-                planned = plan.generations * plan.per_generation_max * len(arms)
+                planned = plan.per_generation_max * block_windows
+            with_direct = order.randrange(plan.generations) if plan.one_direct else None
             for generation in order.sample(range(plan.generations), plan.generations):
-                round_arms = order.sample(list(arms), len(arms))
+                here = [arm for arm in arms if not arm.is_direct or with_direct in (None, generation)]
+                round_arms = order.sample(here, len(here))
                 for position, arm in enumerate(round_arms):
                     blocks_left = max(plan.per_generation - block, 1)
                     on_progress(
@@ -241,13 +281,15 @@ def run_rounds(
                     )
                     measurement = measurement.with_windows((window,))
                     on_window(measurement)
-            if block + 1 < plan.per_generation:
-                continue
-            if until(measurement):
-                return replace(measurement, stopped="every limit was decided")
-            if time_left_s() < block_s:
-                return replace(measurement, stopped="the profile's budget_minutes are used up")
-    return replace(measurement, stopped="per_generation_max rounds are done")
+            look = plan.look_after(block + 1)
+            if look is not None:
+                measurement = replace(measurement, look=look)
+                if until(measurement):
+                    return replace(measurement, stopped="every limit was decided")
+            if block + 1 >= plan.per_generation and time_left_s() < block_s:
+                # Time decides without looking at the data: so this is the last look, with all that it may spend.
+                return replace(measurement, look=plan.looks, stopped="the time is used up")
+    return replace(measurement, stopped="the most rounds are done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,11 +315,11 @@ class _Loader:
     payload_bytes: int | None
     stream: bool
 
-    def settle(self, gateway: Gateway, arm: Arm, schedule: Schedule) -> None:
-        """Have a fresh gateway answer requests that nobody measures."""
+    def settle(self, gateway: Gateway, arm: Arm, schedule: Schedule, settle_s: float) -> None:
+        """Have a fresh gateway answer requests that nobody measures; `settle_s` is the time of a closed loop."""
         assert arm.gateway is not None
         if isinstance(schedule, ClosedLoop):
-            settling: Schedule = replace(schedule, warm_up_s=0, window_s=max(SETTLE_S, schedule.think_time_s))
+            settling: Schedule = replace(schedule, warm_up_s=0, window_s=max(settle_s, schedule.think_time_s))
         else:
             requests = SETTLE_REQUESTS * arm.gateway.processes
             settling = OpenLoop(schedule.offered_rps, warm_up_s=0, window_s=max(requests / schedule.offered_rps, 0.1))

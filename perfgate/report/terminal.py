@@ -16,7 +16,7 @@ from perfgate.experiment.metrics import METRICS
 from perfgate.measure.histogram import Histogram, NoRequests
 from perfgate.record import GatewayUseRecord, JudgementRecord, LimitRecord, LoadRecord, MeasurementRecord, Record
 from perfgate.thresholds import Limit
-from perfgate.verdict import Verdict, figure, limit_words, unit_of
+from perfgate.verdict import Verdict, figure, limit_words, percent_words, unit_of
 
 #: Colours of the verdicts, where the terminal has colours.
 STYLES: Final = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INVALID: "bold yellow"}
@@ -35,6 +35,8 @@ MEANINGS: Final = {
 def table(judgements: Sequence[JudgementRecord], width: int, *, colour: bool) -> str:
     """Every verdict as a row: scenario, metric, observed, interval, limit, verdict.
 
+    Of a comparison: both figures, and the slowdown with its interval in percent, above 0 is worse.
+
     A limit that is not the file's own `max` or `min` has a star; what it is made of stands below the table.
     """
     rows = Table(box=None, pad_edge=False, header_style="bold")
@@ -52,13 +54,20 @@ def table(judgements: Sequence[JudgementRecord], width: int, *, colour: bool) ->
             interval = f"{estimate.low * factor:.3g} to {estimate.high * factor:.3g}"
             if METRICS[judgement.metric].is_counted:
                 interval = "counted"
+        compared, verdict = judgement.comparison, str(judgement.verdict)
+        if compared is not None:
+            observed = f"{compared.baseline:.3g} -> {figure(compared.candidate, unit)}"
+            ends = ["none" if end is None else f"{(end - 1) * 100:+.1f}" for end in (compared.low, compared.high)]
+            interval = f"{percent_words(compared.ratio)} ({' to '.join(ends)})"
+            if judgement.verdict == Verdict.PASS and compared.is_improvement:
+                verdict += ", improvement"
         rows.add_row(
             judgement.scenario,
             METRICS[judgement.metric].title,
             observed,
             interval,
             limit_words(_limit(judgement.metric, judgement.limit), unit) + (" *" if judgement.limit.basis else ""),
-            f"[{STYLES[Verdict(judgement.verdict)]}]{judgement.verdict}[/]",
+            f"[{STYLES[Verdict(judgement.verdict)]}]{verdict}[/]",
         )
     text = io.StringIO()
     Console(file=text, width=max(width, 100), force_terminal=colour, highlight=False).print(rows)
@@ -114,11 +123,22 @@ def closing_line(record: Record, code: ExitCode) -> str:
     """`perfgate: 9 PASS, 1 FAIL, 0 INVALID …`."""
     counts = Counter(judgement.verdict for judgement in record.judgements)
     said = ", ".join(f"{counts[verdict.value]} {verdict}" for verdict in Verdict)
+    gateway = f"{record.gateway} against {record.baseline}" if record.baseline is not None else record.gateway
     return (
-        f"perfgate: {said}; profile {record.profile}, {record.gateway}, seed {record.seed}; "
+        f"perfgate: {said}; profile {record.profile}, {gateway}, seed {record.seed}; "
         f"exit code {int(code)}: {MEANINGS[code]}"
     )
 
 
 def _limit(metric: str, limit: LimitRecord) -> Limit:
-    return Limit(metric, limit.why, limit.path, limit.line, limit.maximum, limit.minimum, basis=limit.basis)
+    return Limit(
+        metric,
+        limit.why,
+        limit.path,
+        limit.line,
+        limit.maximum,
+        limit.minimum,
+        margin=limit.margin,
+        floor=limit.floor,
+        basis=limit.basis,
+    )

@@ -53,6 +53,7 @@ class ContainerSpec:
         ready_checks: see `Service`.
         secrets: see `Service`.
         start_deadline_s: see `Service`.
+        workers: processes that accept connections on its one socket.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ContainerSpec:
     ready_checks: tuple[ReadyCheck, ...]
     secrets: tuple[str, ...] = field(repr=False)
     start_deadline_s: float
+    workers: int = 1
 
 
 @runtime_checkable
@@ -135,6 +137,7 @@ def _litellm(gateway: LiteLLM, images: Images, prisma: PrismaInImage) -> Contain
         ready_checks=tuple(gateway.ready_checks()),
         secrets=tuple(gateway.secrets),
         start_deadline_s=gateway.start_deadline_s,
+        workers=gateway.workers,
     )
 
 

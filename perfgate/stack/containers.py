@@ -9,7 +9,8 @@ Comes in: a service (container_services.py says what it looks like in a containe
 The network path. Everything this host sends goes to the address that a container has on the run's bridge: one hop
 through the kernel, the same for the mock as for a gateway, with neither Docker's proxy nor address translation in
 between. Ports are published too, on loopback only, for people, and for engines whose bridge this host is not on
-(rootless ones); then all that this host sends goes there. Which of the two is in every record.
+(rootless ones); then all that this host sends goes there, and ends at a proxy of Docker's: nobody can see which of
+several workers has accepted it, so that a service with workers is refused. Which of the two is in every record.
 
 Nothing is left behind: the end of the backend removes all that bears the run's label, and its start what bears the
 label of a run whose process is gone. Docker itself keeps none of it: Ryuk, testcontainers' own reaper, stays off.
@@ -473,12 +474,20 @@ class ContainerBackend:
             limits: what it may use at most.
 
         Raises:
+            BadInput: it has workers, and from here nobody can see which of them accept connections.
             ImageMissing, PullFailed: its image is not to be had.
             DiedAtStart: it ended before it was ready.
             StartTooLate: it was not ready within its deadline.
             EngineRefused, EngineGone: it cannot be started.
         """
         spec = in_container(service, self.images, self._prisma)
+        if spec.workers > 1 and self.network_path == "published":
+            raise BadInput(
+                f"--workers {spec.workers}: to measure several workers, perfgate must see which of them accepts each "
+                f"connection; it cannot with the Docker engine at {self.engine.address}, whose containers this host "
+                "reaches through published ports only (it is not on their network, as with a rootless engine): take "
+                "--workers 1, or --stack processes"
+            )
         image = present(self.client, spec.image, self._say)
         with self._lock:
             alias = f"{spec.name}-{next(self._numbers)}"

@@ -5,7 +5,6 @@ use. Every question opens a connection of its own, so that an outage between two
 """
 
 import hashlib
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,7 +15,6 @@ from perfgate.errors import StackFailed
 
 #: PostgreSQL answers within milliseconds; the rest is for hosts that are badly overloaded.
 CONNECT_TIMEOUT_S: Final = 10
-POLL_S: Final = 0.2
 
 
 class DatabaseFailed(StackFailed):
@@ -60,24 +58,6 @@ class Database:
         """How many rows of a key each request id has; errors are those of `spend_rows`."""
         asked = 'SELECT request_id, count(*) FROM "LiteLLM_SpendLogs" WHERE api_key = %s GROUP BY request_id'
         return dict(self._answer(asked, hash_of_key(api_key)))
-
-    def wait_for_spend_rows(self, api_key: str, rows: int, *, deadline_s: float) -> SpendRows:
-        """Wait until a key has so many rows; errors are those of `spend_rows`.
-
-        Args:
-            api_key: the key.
-            rows: at least so many.
-            deadline_s: how long to wait for them.
-
-        Returns:
-            What there is in the end: fewer rows when the deadline is over.
-        """
-        deadline_mono_s = time.monotonic() + deadline_s
-        while True:
-            found = self.spend_rows(api_key)
-            if found.rows >= rows or time.monotonic() >= deadline_mono_s:
-                return found
-            time.sleep(POLL_S)
 
     def key_spend_usd(self, api_key: str) -> float:
         """What LiteLLM has added up as the spend of a key.

@@ -8,17 +8,16 @@ YAML is read as located_yaml.py does: no aliases and no tags.
 """
 
 import copy
-import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from perfgate import located_yaml
 from perfgate.errors import BadInput
 from perfgate.located_yaml import KeyPath
+from perfgate.stack.service import is_on_loopback
 
 #: The reference to the variable that the key is handed over in, so that it stands in no file.
 MASTER_KEY: Final = "os.environ/LITELLM_MASTER_KEY"
@@ -320,7 +319,7 @@ class _Reader:
             self._complain(
                 path, f"{value} is not supported yet: LiteLLM is started without your environment; write the value out"
             )
-        elif _ADDRESS.match(value) and not _is_of_this_machine(value):
+        elif _ADDRESS.match(value) and not is_on_loopback(value):
             self._complain(path, f"is not supported yet: {_NEEDS['outside']}")
 
     def _complain(self, path: KeyPath, text: str) -> None:
@@ -353,11 +352,3 @@ def _nodes(data: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]
 
 def _leaves(data: object) -> Iterator[tuple[KeyPath, object]]:
     return ((path, value) for path, value in _nodes(data) if not isinstance(value, dict | list))
-
-
-def _is_of_this_machine(address: str) -> bool:
-    try:
-        host = urlsplit(address).hostname
-        return host == "localhost" or (host is not None and ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        return False

@@ -5,9 +5,9 @@ pulled, or built from the Dockerfiles of this checkout, where no registry of ima
 
     role       official (pulled)                                        built by `perfgate images build`
     mock       none: built from mock_openai/Dockerfile in both cases    perfgate/mock:HASH, of what it is made from
-    litellm    LITELLM_OFFICIAL, the variant with Prisma's engine       perfgate/litellm:RELEASE
-    postgres   POSTGRES_OFFICIAL                                        perfgate/postgres:built
-    redis      REDIS_OFFICIAL                                           perfgate/redis:built
+    litellm    LITELLM_OFFICIAL, the variant with Prisma's engine       perfgate/litellm:RELEASE-PRISMA-HASH
+    postgres   POSTGRES_OFFICIAL                                        perfgate/postgres:HASH
+    redis      REDIS_OFFICIAL                                           perfgate/redis:HASH
 
 Not checked: pulling the official ones and running from them; no host that this was written on reaches their registry.
 """
@@ -83,6 +83,8 @@ _COPIED: Final[Mapping[Role, tuple[str, ...]]] = {
 _CA_BUNDLE: Final = "ca-certificates.crt"
 _SETTINGS: Final = "settings.env"
 _BUILD_FOLDER: Final = "/build"
+#: On every image that we build: what its name does not say, see `build`.
+MADE_WITH_LABEL: Final = "perfgate.made-with"
 #: What every image of such a stage bears.
 _STAGE_LABEL: Final = "perfgate.stage=build"
 #: What runs in an image of LiteLLM to tell what is in it.
@@ -296,20 +298,6 @@ def present(client: DockerClient, name: str, say: Callable[[str], None]) -> Imag
             raise PullFailed(f"the image {name} cannot be pulled: {explained(error)}; {other}") from error
 
 
-def is_here(client: DockerClient, name: str) -> bool:
-    """Whether an image is on this host.
-
-    Args:
-        client: of the engine.
-        name: of the image.
-
-    Raises:
-        EngineGone: the engine does not answer.
-    """
-    with engine_errors(client, f"asked for the image {name}"):
-        return bool(client.client.images.list(name))
-
-
 def build(
     client: DockerClient,
     role: Role,
@@ -320,9 +308,14 @@ def build(
     exclude_newer: datetime | None = None,
     prisma: PrismaInImage = "native",
     settings: BuildSettings | None = None,
+    again: bool = True,
     root: Path = ROOT,
 ) -> ImageFacts:
     """Build a role's image, under the name that `BUILT` has for it.
+
+    A run that takes the image knows its name, but not on which base or with which packages it was built, so the name
+    does not depend on those: it is that of the last build. They are on the image as a label, by which a build with
+    others is told from the same one once more.
 
     Args:
         client: of the engine.
@@ -333,6 +326,7 @@ def build(
         exclude_newer: no dependency of LiteLLM was uploaded later.
         prisma: engine in LiteLLM's image.
         settings: how packages are found while it is built; in no image afterwards. None takes this host's.
+        again: build it though it is here, of the same files, on the same base and with the same packages.
         root: of the checkout.
 
     Raises:
@@ -343,12 +337,15 @@ def build(
     """
     name = BUILT.of(role, release, prisma)
     settings = settings or BuildSettings.of_host(os.environ)
-    present(client, base, say)
-    arguments = {"BASE": base}
+    arguments, base_id = {"BASE": base}, present(client, base, say).image_id
     if role == "litellm":
         newest = exclude_newer.isoformat() if exclude_newer else ""
         arguments |= {"RELEASE": checked_release(release), "EXCLUDE_NEWER": newest}
         arguments |= {"PRISMA": prisma, "PRISMA_CLIENT": CLIENT_PACKAGE, "NODE_WHEEL": NODE_WHEEL}
+    made_with = json.dumps({**arguments, "BASE": base_id}, sort_keys=True)
+    if not again and (here := _made_here(client, name, made_with)) is not None:
+        say(f"{name} is here already, built on {base} with the same packages; --again builds it anew")
+        return here
     say(f"building the image {name} on {base}")
     with tempfile.TemporaryDirectory(prefix="perfgate-build-") as folder:
         for target, path in sources_of(role, root).items():
@@ -367,6 +364,7 @@ def build(
                 clean_up=False,
                 dockerfile_path=DOCKERFILES[role].name,
                 buildargs=arguments,
+                labels={MADE_WITH_LABEL: made_with},
                 forcerm=True,  # of what a step that failed leaves
             )
             try:
@@ -376,7 +374,18 @@ def build(
             finally:
                 if settings.variables:
                     _forget_stages(client)
-    return present(client, name, say)
+    facts = present(client, name, say)
+    say(f"built {name}: {facts.image_id.removeprefix('sha256:')[:12]}, {facts.size_bytes / 1e6:.0f} MB")
+    return facts
+
+
+def _made_here(client: DockerClient, name: str, made_with: str) -> ImageFacts | None:
+    """The image of that name when it was made with just that; None when it was not, or there is none."""
+    with engine_errors(client, f"asked for the image {name}"):
+        for image in client.client.images.list(name):
+            if image.labels.get(MADE_WITH_LABEL) == made_with:
+                return _facts(name, image)
+    return None
 
 
 def _forget_stages(client: DockerClient) -> None:

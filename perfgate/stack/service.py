@@ -8,10 +8,12 @@ nothing; a backend does (backend.py). stack/mock.py and stack/litellm.py are ser
     StackBackend ──starts a Service at an──> Address ──hands out──> RunningService
 """
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from perfgate.stack.readiness import ReadyCheck
 
@@ -31,6 +33,19 @@ class Address:
     def url(self) -> str:
         """Its base address, without a slash at the end."""
         return f"http://{self.host}:{self.port}"
+
+
+def is_on_loopback(url: str) -> bool:
+    """Whether the host of a URL can be this machine alone, whoever looks.
+
+    >>> is_on_loopback("http://127.0.0.1:4000"), is_on_loopback("http://127.example:4000")
+    (True, False)
+    """
+    try:
+        host = urlsplit(url).hostname
+        return host == "localhost" or (host is not None and ipaddress.ip_address(host).is_loopback)
+    except ValueError:  # a name, or no URL
+        return False
 
 
 class Service(Protocol):

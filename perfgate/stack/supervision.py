@@ -1,7 +1,8 @@
 """How does a program start processes that cannot outlive it?
 
 Comes in: a command, its complete environment, a log file, cores. Goes out: a `Process`: its PID, how it ended, its log.
-Talks to supervisor.py, which does it; here is the end that pytest holds. Knows nothing of services or readiness.
+Talks to supervisor.py, which does it; here is the end that pytest holds. When both ends are killed, the next start
+tidies up (dead_runs.py). Knows nothing of services or readiness.
 
     Supervisor ──starts──> supervisor.py ──starts──> every process
         └──hands out──> Process ──asks──> Supervisor
@@ -10,7 +11,6 @@ Talks to supervisor.py, which does it; here is the end that pytest holds. Knows 
 import itertools
 import json
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,11 +18,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from perfgate.errors import StackFailed
+from perfgate.filelocks import shared
+from perfgate.stack.dead_runs import RUN_VARIABLE, remove_run_folder, sweep_dead_runs
+from perfgate.stack.supervisor import LOCK_FILE
 
 PROGRAM: Final = Path(__file__).with_name("supervisor.py")
 #: To be up takes 50 ms; the rest is for hosts that are badly overloaded.
@@ -60,13 +64,15 @@ class Supervisor:
         self._is_ready = False
         self._obituary: str | None = None
         self._ids = itertools.count()
+        self._lock = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start the supervisor.
+        """Remove what dead runs have left, start the supervisor.
 
         Raises:
             StackFailed: it did not start, or could not make the run's folder.
         """
+        sweep_dead_runs(self.run_dir.parent)
         self._socket, its_socket = socket.socketpair()
         self._stderr = tempfile.TemporaryFile()
         with its_socket:
@@ -83,6 +89,7 @@ class Supervisor:
         self._listener.start()
         try:
             self._wait_for(lambda: self._is_ready, START_DEADLINE_S, "start")
+            self._lock.enter_context(shared(self.run_dir / LOCK_FILE, "the run's folder"))
         except BaseException:
             self._end()
             raise
@@ -112,7 +119,7 @@ class Supervisor:
 
         Args:
             argv: the program, looked up in the PATH of `env`, and its arguments; anyone on the host can read them.
-            env: its whole environment; nothing is inherited.
+            env: its whole environment; nothing is inherited, and only the run's name is added.
             cwd: where it runs.
             log_path: where its output and errors are appended.
             cpus: the cores it may use; empty for all.
@@ -126,7 +133,7 @@ class Supervisor:
                 "do": "start",
                 "id": request_id,
                 "argv": list(argv),
-                "env": dict(env),
+                "env": {**env, RUN_VARIABLE: self.run_dir.name},
                 "cwd": str(cwd),
                 "log_path": str(log_path),
                 "cpus": list(cpus),
@@ -225,8 +232,9 @@ class Supervisor:
             self._process.kill()  # its services die of that too
             self._listener.join()
         self._socket.close()
-        # Nothing is left here unless the supervisor was killed.
-        shutil.rmtree(self.run_dir, ignore_errors=True)
+        if self.run_dir.exists():  # the supervisor was killed
+            remove_run_folder(self.run_dir)
+        self._lock.close()
 
 
 class Process:

@@ -24,6 +24,7 @@ PR_SET_PDEATHSIG kills a service when the *thread* that started it ends.
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import select
@@ -38,6 +39,8 @@ from typing import Any, Final
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
+#: In RUN_DIR; locked by us and by pytest for as long as we live (dead_runs.py).
+LOCK_FILE: Final = "lock"
 
 #: At the end services may still tidy up this long (a database removes its shared memory) before they are killed.
 END_GRACE_S: Final = 1.0
@@ -247,7 +250,11 @@ def main(run_dir: str) -> None:
     if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the kernel refuses PR_SET_CHILD_SUBREAPER")
     os.umask(0o077)
-    os.mkdir(run_dir, 0o700)  # noqa: PTH102 (see the import of pathlib)
+    # Its lock is held before it has its name: without one it would be taken for that of a dead run.
+    unnamed = f"{run_dir}.new"
+    os.mkdir(unnamed, 0o700)  # noqa: PTH102 (see the import of pathlib)
+    fcntl.flock(os.open(f"{unnamed}/{LOCK_FILE}", os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_SH)
+    os.rename(unnamed, run_dir)  # noqa: PTH104 (likewise)
     supervisor = Supervisor(socket.socket(fileno=os.dup(0)))
     try:
         supervisor.serve(wake_up)

@@ -8,8 +8,10 @@ import pytest
 from perfgate import backend_choice
 from perfgate.backend_choice import ChosenStack, chosen_stack, lacking
 from perfgate.errors import BadInput
+from perfgate.experiment.arms import DATABASE_POOL_LIMIT
 from perfgate.settings import Option, Settings, settings_of
 from perfgate.stack.engine import EngineFacts, NoEngine
+from perfgate.stack.postgres import CONNECTIONS_MARGIN
 from perfgate.stack.processes import free_port
 from perfgate.stack.redis import Redis
 
@@ -109,6 +111,17 @@ class TestServices:
             "a gateway that perfgate starts, with redis; gateway at http://h:1 runs already"
         )
         assert url.choice.backend == "processes"
+
+    def test_a_server_that_runs_already_must_have_connections_for_all_generations_at_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+        monkeypatch.setattr(backend_choice, "checked_server", lambda url, connections: asked.append(connections))
+        several = settings({"--stack": "processes", "--workers": "2", "--instances": "3"})
+        for generations in (1, 5):
+            lacking(("postgres",), chosen_stack(several, generations, has_none), POSTGRES)
+        one = 2 * 3 * DATABASE_POOL_LIMIT
+        assert asked == [one + CONNECTIONS_MARGIN, 5 * one + CONNECTIONS_MARGIN]
 
     def test_a_server_that_runs_already_is_asked_whether_it_can_be_used(self) -> None:
         port = free_port()

@@ -103,6 +103,7 @@ class FakeBench:
     generator: FakeGenerator = field(default_factory=FakeGenerator)
     started: list[tuple[GatewaySpec, FakeGateway]] = field(default_factory=list)
     closed: int = 0
+    unasked: tuple[str, ...] = ()
     mock_death: StackFailed | None = None
     upstream: int | None = 0
     generator_cpus: tuple[int, ...] = (0,)
@@ -134,6 +135,9 @@ class FakeBench:
     def check_alive(self) -> None:
         if self.mock_death is not None:
             raise self.mock_death
+
+    def unasked_differences(self, baseline: GatewaySpec, candidate: GatewaySpec) -> Sequence[str]:
+        return self.unasked
 
     @property
     def window_jobs(self) -> list[LoadJob]:

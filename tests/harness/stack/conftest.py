@@ -71,6 +71,22 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
+#: Burns CPU in a child, and in children of that which end and are waited for; then goes on.
+BURNS: Final = """
+import os, time
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+if os.fork() == 0:
+    while True:
+        child = os.fork()
+        if child == 0:
+            burn(0.05)
+            os._exit(0)
+        os.waitpid(child, 0)
+        burn(0.05)
+"""
 
 #: Of a toy in a container.
 TOY_PORT: Final = 8080

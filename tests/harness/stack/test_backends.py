@@ -14,7 +14,7 @@ from perfgate.errors import StackFailed
 from perfgate.stack.backend import RunningService, StackBackend
 from perfgate.stack.processes import SHOWN_ANSWER_CHARS, DiedAtStart, ServiceDied, StartTooLate
 from perfgate.stack.readiness import HttpCheck
-from tests.harness.stack.conftest import PATIENCE_S, SERVER, Toy, eventually, pids_with_argument
+from tests.harness.stack.conftest import BURNS, PATIENCE_S, SERVER, Toy, eventually, pids_with_argument
 
 if TYPE_CHECKING:  # both keep to the interface, to the last argument
     from perfgate.stack.containers import ContainerBackend, ContainerRunning
@@ -42,22 +42,6 @@ is_child = os.fork() == 0
 threading.Thread(target=time.sleep, args=(9999,), daemon=True).start()
 if is_child:
     time.sleep(9999)
-"""
-#: Burns CPU in a child, and in children that end and are waited for.
-BURNS: Final = """
-import os, time
-def burn(seconds):
-    end = time.process_time() + seconds
-    while time.process_time() < end:
-        pass
-if os.fork() == 0:
-    while True:
-        child = os.fork()
-        if child == 0:
-            burn(0.05)
-            os._exit(0)
-        os.waitpid(child, 0)
-        burn(0.05)
 """
 #: Answers with what its neighbour answers.
 PASSES_ON: Final = """

@@ -47,6 +47,15 @@ def test_a_service_keeps_its_name_its_deadline_its_secrets_and_its_proof(name: s
     assert [check.what for check in spec.ready_checks] == [check.what for check in service.ready_checks()]
 
 
+def test_only_a_gateway_has_workers() -> None:
+    assert {name: in_container(service, IMAGES).workers for name, service in SERVICES.items()} == {
+        "mock": 1,
+        "litellm": 3,
+        "postgres": 1,
+        "redis": 1,
+    }
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_no_secret_stands_on_a_command_line(name: str) -> None:
     service = SERVICES[name]

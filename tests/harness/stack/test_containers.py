@@ -24,52 +24,23 @@ from testcontainers.core.docker_client import DockerClient
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode
 from perfgate.measure.process_tree import snapshot
+from perfgate.stack import containers as containers_module
 from perfgate.stack.affinity import plan_cores
 from perfgate.stack.backend import NO_LIMITS, Limits
 from perfgate.stack.cgroup import CgroupGone
 from perfgate.stack.container_services import ContainerSpec, in_container
-from perfgate.stack.containers import ContainerBackend, ContainerRunning, check_limits, limits_of
+from perfgate.stack.containers import ContainerBackend, ContainerRunning, NetworkPath, check_limits, limits_of
 from perfgate.stack.engine import EngineFacts, EngineGone, EngineRefused, NoEngine
 from perfgate.stack.images import BUILT, ImageMissing
 from perfgate.stack.leftovers import RUN_LABEL, remove_run, sweep
 from perfgate.stack.processes import DiedAtStart, ServiceDied, StartTooLate
 from perfgate.stack.readiness import HttpCheck, ReadyCheck
 from perfgate.stack.redis import Redis
-from tests.harness.stack.conftest import PATIENCE_S, eventually
+from tests.harness.stack.conftest import BURNS, PATIENCE_S, SERVER, SLEEP, TOY_PORT, eventually
 
 ENGINE: Final = EngineFacts("28.2.2", "unix:///x", 4, 16 << 30, "2", "overlay2", "Ubuntu 24.04")
-PORT: Final = 8080
-#: Answers GET /health on its port with what its environment says.
-SERVER: Final = """
-import os
-from http.server import BaseHTTPRequestHandler, HTTPServer
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = os.environ.get("TOY_ANSWER", "").encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-HTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
-"""
-SLEEP: Final = "import time; print('up', flush=True); time.sleep(9999)"
-#: Burns CPU in its own process, in a child, and in children that end and are waited for.
-BURNER: Final = """
-import os, time
-def burn(seconds):
-    end = time.process_time() + seconds
-    while time.process_time() < end:
-        pass
-if os.fork() == 0:
-    burn(9999)
-while True:
-    child = os.fork()
-    if child == 0:
-        burn(0.05)
-        os._exit(0)
-    os.waitpid(child, 0)
-    burn(0.05)
-"""
+#: Burns in its own process too.
+BURNER: Final = BURNS + "burn(9999)"
 #: The first process of a container is not ended by a signal that it has no handler for.
 ENDS_WHEN_ASKED: Final = "import signal; signal.signal(signal.SIGTERM, lambda *_: exit())\n"
 TAKES_MEMORY: Final = "held = [bytes(1 << 20) + b'x' for _ in range(1000)]"
@@ -100,8 +71,8 @@ def toy(
     return ContainerSpec(
         name="toy",
         image=BUILT.of("mock"),
-        port=PORT,
-        command=("python", "-c", program),
+        port=TOY_PORT,
+        command=("python", "-c", program.replace("127.0.0.1", "0.0.0.0"), str(TOY_PORT)),
         environment=environment or {},
         files=files or {},
         ready_checks=checks or (Up(),),
@@ -168,6 +139,39 @@ def test_a_host_with_too_little_memory_for_all_instances_is_refused() -> None:
         "--memory-per-instance=8g needs 24.0 GiB for the 3 instance(s) of this run, and this host has 16.0 GiB: ask "
         "for less, or take a larger host"
     )
+
+
+@pytest.mark.parametrize(("path", "workers"), [("published", 1), ("bridge", 2)])
+def test_workers_are_no_reason_to_refuse_where_they_can_be_seen_or_there_is_one(
+    path: NetworkPath, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ImageMissing, match="asked for"):
+        start_without_engine(path, workers, tmp_path, monkeypatch)
+
+
+def test_workers_that_cannot_be_seen_are_refused_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        start_without_engine("published", 2, tmp_path, monkeypatch)
+    assert str(caught.value) == (
+        "--workers 2: to measure several workers, perfgate must see which of them accepts each connection; it cannot "
+        "with the Docker engine at unix:///x, whose containers this host reaches through published ports only (it is "
+        "not on their network, as with a rootless engine): take --workers 1, or --stack processes"
+    )
+    assert caught.value.exit_code is ExitCode.BAD_INPUT
+
+
+def start_without_engine(path: NetworkPath, workers: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as a start comes: to the image, which is missing."""
+
+    def missing(client: object, name: str, say: object) -> None:
+        raise ImageMissing("asked for")
+
+    monkeypatch.setattr(containers_module, "present", missing)
+    backend = ContainerBackend(folder)
+    backend.engine, backend.network_path, backend.client = ENGINE, path, None  # type: ignore[assignment]
+    backend.start(replace(toy(SLEEP), workers=workers))
 
 
 # From here on with a Docker engine.
@@ -252,7 +256,7 @@ def test_where_the_bridge_is_not_this_host_s_the_published_port_is_taken(
         assert other.network_path == "published"
         with other.running(toy(SERVER, HttpCheck("its health", "/health"))) as running:
             assert running.address.host == "127.0.0.1"
-            assert running.inner_address.port == PORT
+            assert running.inner_address.port == TOY_PORT
 
 
 @pytest.mark.slow
@@ -380,7 +384,8 @@ from perfgate.stack.containers import ContainerBackend
 from perfgate.stack.images import BUILT
 from perfgate.stack.readiness import HttpCheck
 from perfgate.stack.redis import Redis
-from tests.harness.stack.test_containers import SLEEP, toy
+from tests.harness.stack.conftest import SLEEP
+from tests.harness.stack.test_containers import toy
 with ContainerBackend(Path(sys.argv[1]), BUILT) as backend:
     backend.start(Redis(64))
     print(backend.network_name, flush=True)

@@ -1,7 +1,6 @@
 """Are rows and spend of a key counted as they stand in LiteLLM's tables?"""
 
 import hashlib
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Final
@@ -73,21 +72,6 @@ def test_rows_are_counted_by_request(url: str, session: psycopg.Connection[Any])
     for request_id, key in [("a", KEY), ("b", KEY), ("b", KEY), ("c", "sk-other")]:
         add_row(session, request_id, key)
     assert Database(url).rows_by_request_id(KEY) == {"a": 1, "b": 2}
-
-
-@pytest.mark.slow
-def test_rows_that_come_later_are_waited_for(
-    url: str, session: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = iter(range(3))
-    monkeypatch.setattr(time, "sleep", lambda _: add_row(session, str(next(rows))))
-    assert Database(url).wait_for_spend_rows(KEY, 2, deadline_s=60).rows == 2
-
-
-@pytest.mark.slow
-def test_a_wait_ends_with_what_there_is(url: str, session: psycopg.Connection[Any]) -> None:
-    add_row(session, "only")
-    assert Database(url).wait_for_spend_rows(KEY, 2, deadline_s=0).rows == 1
 
 
 @pytest.mark.slow

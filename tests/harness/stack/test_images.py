@@ -3,6 +3,9 @@
 import argparse
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,6 +19,7 @@ from perfgate import images_command
 from perfgate.cli import main
 from perfgate.errors import BadInput
 from perfgate.exit_codes import ExitCode
+from perfgate.stack import images
 from perfgate.stack.build_settings import BuildSettings
 from perfgate.stack.images import (
     BUILT,
@@ -164,13 +168,7 @@ def run_command(*arguments: str) -> ExitCode:
 
 
 @pytest.fixture
-def here() -> set[str]:
-    """Images that are said to be on this host."""
-    return set()
-
-
-@pytest.fixture
-def built(here: set[str], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Mapping[str, Any]]]:
+def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Mapping[str, Any]]]:
     """What `perfgate images build` has asked for; nothing is built."""
     asked: list[tuple[str, str, Mapping[str, Any]]] = []
 
@@ -186,17 +184,14 @@ def built(here: set[str], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
 
     monkeypatch.setattr("perfgate.stack.engine.connected", Client)
     monkeypatch.setattr("perfgate.stack.images.build", fake_build)
-    monkeypatch.setattr("perfgate.stack.images.is_here", lambda client, name: name in here)
     monkeypatch.setattr(images_command, "_uploaded_until", lambda release: f"as of {release}")
     return asked
 
 
-def test_the_command_builds_all_roles_on_the_base(
-    built: list[tuple[str, str, Mapping[str, Any]]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_builds_all_roles_on_the_base(built: list[tuple[str, str, Mapping[str, Any]]]) -> None:
     assert run_command("--base", "debian:bookworm-slim") is ExitCode.OK
     assert [(role, base) for role, base, _ in built] == [(role, "debian:bookworm-slim") for role in ROLES]
-    assert "built perfgate/redis:0: 0123456789ab, 328 MB\n" in capsys.readouterr().out
+    assert {others["say"] for _, _, others in built} == {print}
 
 
 def test_the_command_passes_on_what_it_is_told(built: list[tuple[str, str, Mapping[str, Any]]]) -> None:
@@ -205,28 +200,12 @@ def test_the_command_passes_on_what_it_is_told(built: list[tuple[str, str, Mappi
         ("1.79.3", "as of 1.79.3"),
         ("1.106.2", "as of 1.106.2"),
     ]
-    assert {others["prisma"] for _, _, others in built} == {"wasm"}
+    assert {(others["prisma"], others["again"]) for _, _, others in built} == {("wasm", False)}
     built.clear()
-    run_command("--only", "litellm", "--deps", "today", "--ca-bundle", "ca.pem")
+    run_command("--only", "litellm", "--deps", "today", "--ca-bundle", "ca.pem", "--again")
     ((_, base, others),) = built
-    assert (base, others["exclude_newer"]) == ("python:3.13-slim", None)
+    assert (base, others["exclude_newer"], others["again"]) == ("python:3.13-slim", None, True)
     assert others["settings"].ca_bundle == Path("ca.pem")
-
-
-def test_what_is_here_is_built_only_when_asked_for_again(
-    built: list[tuple[str, str, Mapping[str, Any]]], here: set[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    here |= {BUILT.of("redis"), BUILT.of("litellm", "1.106.2", "wasm")}
-    options = ["--only", "redis,litellm,mock", "--prisma-engine", "wasm", "--litellm", "1.106.2"]
-    run_command(*options)
-    assert [role for role, _, _ in built] == ["mock"]
-    assert f"{BUILT.of('redis')} is here already; --again builds it anew\n" in capsys.readouterr().out
-    built.clear()
-    run_command(*options, "--litellm", "1.79.3")
-    assert [(role, others["release"]) for role, _, others in built] == [("litellm", "1.79.3"), ("mock", "")]
-    built.clear()
-    run_command(*options, "--again")
-    assert [role for role, _, _ in built] == ["redis", "litellm", "mock"]
 
 
 def test_the_command_is_one_of_perfgate_s(built: list[tuple[str, str, Mapping[str, Any]]]) -> None:
@@ -238,6 +217,107 @@ def test_the_command_refuses_a_role_that_is_none(built: list[tuple[str, str, Map
     with pytest.raises(BadInput, match="--only mock,mysql: 'mysql' is none of mock, litellm, postgres, redis"):
         run_command("--only", "mock,mysql")
     assert not built
+
+
+@dataclass(frozen=True, slots=True)
+class FakeImage:
+    """As Docker's library has it."""
+
+    id: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=lambda: {"Created": "", "Size": 328_000_000})
+
+
+class FakeEngine:
+    """An engine with images by name, which builds nothing but their labels."""
+
+    def __init__(self) -> None:
+        self.client = self.images = self
+        self.by_name = {"debian": FakeImage("sha256:debian"), "ubuntu": FakeImage("sha256:ubuntu")}
+        self.builds = 0
+
+    def get(self, name: str) -> FakeImage:
+        return self.by_name[name]
+
+    def list(self, name: str) -> list[FakeImage]:
+        return [self.by_name[name]] if name in self.by_name else []
+
+    def keep(self, name: str, labels: Mapping[str, str]) -> None:
+        self.builds += 1
+        self.by_name[name] = FakeImage(f"sha256:0123456789abcde{self.builds}", labels)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    engine = FakeEngine()
+
+    class Image:
+        def __init__(self, *_: object, tag: str, labels: Mapping[str, str], **__: object) -> None:
+            self.build = partial(engine.keep, tag, labels)
+
+    monkeypatch.setattr(images, "DockerImage", Image)
+    return engine
+
+
+def litellm_build(engine: FakeEngine, base: str = "debian", **changes: Any) -> list[str]:
+    """What is said of an image that need not be built when it is here."""
+    said: list[str] = []
+    made: dict[str, Any] = {"release": "1.106.2", "exclude_newer": datetime(2026, 1, 1, tzinfo=UTC), "prisma": "wasm"}
+    options: dict[str, Any] = {"say": said.append, "settings": BuildSettings({}), "again": False}
+    build(engine, "litellm", base, **(options | made | changes))  # type: ignore[arg-type]
+    return said
+
+
+def test_the_same_image_is_built_once_and_again_only_when_asked_for(engine: FakeEngine) -> None:
+    name = BUILT.of("litellm", "1.106.2", "wasm")
+    building, built = f"building the image {name} on debian", f"built {name}: 0123456789ab, 328 MB"
+    here = f"{name} is here already, built on debian with the same packages; --again builds it anew"
+    assert litellm_build(engine) == [building, built]
+    assert litellm_build(engine) == [here]
+    assert litellm_build(engine, again=True) == [building, built]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base": "ubuntu"},
+        {"exclude_newer": datetime(2026, 1, 2, tzinfo=UTC)},
+        {"exclude_newer": None},
+        {"prisma": "none"},
+        {"release": "1.79.3"},
+    ],
+    ids=str,
+)
+def test_an_image_on_another_base_or_with_other_packages_is_built_though_one_is_here(
+    engine: FakeEngine, changes: Mapping[str, Any]
+) -> None:
+    litellm_build(engine)
+    litellm_build(engine, **changes)
+    assert engine.builds == 2
+    litellm_build(engine, **changes)
+    assert engine.builds == 2
+
+
+def test_an_image_is_built_anew_when_its_base_was(engine: FakeEngine) -> None:
+    litellm_build(engine)
+    engine.by_name["debian"] = FakeImage("sha256:newer")
+    litellm_build(engine)
+    assert engine.builds == 2
+
+
+def test_an_image_that_does_not_say_what_it_was_made_with_is_built_anew(engine: FakeEngine) -> None:
+    engine.keep(BUILT.of("litellm", "1.106.2", "wasm"), {})
+    litellm_build(engine)
+    assert engine.builds == 2
+
+
+def test_the_client_of_prisma_is_part_of_what_an_image_is_made_with(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    litellm_build(engine)
+    monkeypatch.setattr(images, "CLIENT_PACKAGE", "prisma==0")
+    litellm_build(engine)
+    assert engine.builds == 2
 
 
 # From here on with a Docker engine.
@@ -336,9 +416,15 @@ def test_a_build_has_the_base_and_the_certificates_that_it_is_given(
     name = f"perfgate/postgres:{content_of('postgres', postgres_checkout)}"
     monkeypatch.setattr("perfgate.stack.images.BUILT", Images("", "", name, ""))
     said: list[str] = []
-    facts = build(client, "postgres", base, say=said.append, settings=settings, root=postgres_checkout)
-    assert said == [f"building the image {name} on {base}"]
+    options: dict[str, Any] = {"say": said.append, "settings": settings, "root": postgres_checkout, "again": False}
+    facts = build(client, "postgres", base, **options)
+    assert [line.partition(":")[0] for line in said] == [
+        "building the image perfgate/postgres",
+        "built perfgate/postgres",
+    ]
     assert facts.name == name
+    assert build(client, "postgres", base, **options) == facts
+    assert said[2] == f"{name} is here already, built on {base} with the same packages; --again builds it anew"
     container = client.client.containers.create(name, ["cat", "/copied/ca-certificates.crt"], network_mode="none")
     try:
         container.start()
@@ -346,6 +432,7 @@ def test_a_build_has_the_base_and_the_certificates_that_it_is_given(
         assert container.logs() == b"certificates"
     finally:
         container.remove(force=True)
+    assert build(client, "postgres", facts.image_id, **options).image_id != facts.image_id  # on another base
     with pytest.raises(BadInput, match=r"--ca-bundle /none\.pem: cannot be read \(No such file or directory\)"):
         build(
             client,

@@ -17,7 +17,7 @@ from perfgate.stack.mock import REPLY_TEXT, Mock
 from perfgate.stack.postgres import Postgres
 from perfgate.stack.postgres_server import fresh_database, moved_to
 from perfgate.stack.prisma_engine import PrismaClient
-from tests.harness.stack.conftest import PATIENCE_S
+from tests.harness.stack.conftest import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real_gateway")]
 
@@ -50,4 +50,4 @@ def test_after_its_tables_are_made_litellm_keeps_keys_and_spend_in_them(
             chat = {"model": "mock-reply-9b", "messages": [{"role": "user", "content": "hello"}]}
             reply = http.post(CHAT_PATH, headers={"Authorization": f"Bearer {key}"}, json=chat)
             assert reply.json()["choices"][0]["message"]["content"] == REPLY_TEXT[:9]
-            assert Database(url).wait_for_spend_rows(key, 1, deadline_s=PATIENCE_S).rows == 1
+            assert eventually(lambda: Database(url).spend_rows(key).rows == 1)

@@ -144,8 +144,9 @@ class TestDatabase:
         with ThreadPoolExecutor(5) as threads:
             replies = list(threads.map(lambda n: stores.first.chat(f"{n}{'x' * 100 * n}", key), range(REQUESTS)))
         expected_usd = sum(map(predicted_usd, replies))
-        found = database.wait_for_spend_rows(key, REQUESTS, deadline_s=WRITTEN_WITHIN_S)
+        eventually(lambda: database.spend_rows(key).rows >= REQUESTS, WRITTEN_WITHIN_S)
         eventually(lambda: database.key_spend_usd(key) >= expected_usd, WRITTEN_WITHIN_S)
+        found = database.spend_rows(key)
         assert (found.rows, found.spend_usd) == (REQUESTS, expected_usd)
         assert database.key_spend_usd(key) == expected_usd
         assert database.rows_by_request_id(key) == {reply.json()["id"]: 1 for reply in replies}
@@ -162,8 +163,9 @@ class TestDatabase:
         # Written after the hit, so that a hit that costs something cannot come later than what we wait for.
         replies.append(stores.first.chat("written after the hit", key))
         expected_usd = sum(predicted_usd(reply) for reply in replies if CACHE_HIT not in reply.headers)
-        found = database.wait_for_spend_rows(key, len(replies), deadline_s=WRITTEN_WITHIN_S)
+        eventually(lambda: database.spend_rows(key).rows >= len(replies), WRITTEN_WITHIN_S)
         eventually(lambda: database.key_spend_usd(key) >= expected_usd, WRITTEN_WITHIN_S)
+        found = database.spend_rows(key)
         assert (found.rows, found.spend_usd) == (len(replies), expected_usd)
         assert database.key_spend_usd(key) == expected_usd
 

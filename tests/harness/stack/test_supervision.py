@@ -14,6 +14,7 @@ import pytest
 
 from perfgate.errors import StackFailed
 from perfgate.stack import supervision
+from perfgate.stack.dead_runs import RUN_VARIABLE
 from perfgate.stack.supervision import Process, Supervisor, ended
 from tests.harness.stack.conftest import (
     EXIT_TRUE,
@@ -39,12 +40,13 @@ def start(supervisor: Supervisor, program: str, *arguments: str, **options: obje
     return supervisor.start(argv, **(given | options))  # type: ignore[arg-type]
 
 
-def test_a_process_sees_its_environment_its_folder_and_nothing_else(supervisor: Supervisor) -> None:
+def test_a_process_sees_its_environment_its_run_its_folder_and_nothing_else(supervisor: Supervisor) -> None:
     # LC_CTYPE is Python's own doing, in a C locale.
     env = {"A": "1", "LC_CTYPE": "C.UTF-8"}
     process = start(supervisor, SHOW_SURROUNDINGS, env=env)
     assert process.wait(PATIENCE_S) == 0
-    expected = f"{sorted(env.items())} {supervisor.run_dir} b'' {0o077}"
+    seen = env | {RUN_VARIABLE: supervisor.run_dir.name}
+    expected = f"{sorted(seen.items())} {supervisor.run_dir} b'' {0o077}"
     assert process.log_tail() == (expected,)
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from perfgate.stack.supervision import Supervisor
 from perfgate.stack.supervisor import END_DEADLINE_S, END_GRACE_S
 from tests.harness.stack.conftest import (
     DOUBLE_FORKER,
@@ -46,7 +47,8 @@ with Supervisor(Path(folder)) as supervisor:
 """
 TOYS: Final = (SLEEP, IGNORES_SIGTERM, DOUBLE_FORKER, PARENT_OF_A_SESSION)
 #: The run, its supervisor, a toy each, and the child of both that fork.
-PROCESSES: Final = 2 + len(TOYS) + 2
+FORKED_BY_TOYS: Final = 2
+PROCESSES: Final = 2 + len(TOYS) + FORKED_BY_TOYS
 
 
 class Run:
@@ -122,14 +124,40 @@ def test_a_second_signal_does_not_stop_the_cleaning_up(run: Run) -> None:
     assert run.run_folders() == []
 
 
-def test_a_killed_supervisor_takes_its_services_along_and_the_run_deletes_the_folder(run: Run) -> None:
-    """What the services forked has no such belt; a kill of the supervisor alone is beyond what is promised."""
+def test_a_killed_supervisor_takes_its_services_along_and_the_run_ends_what_they_forked(run: Run) -> None:
     os.kill(run.supervisor_pid, signal.SIGKILL)
-    forked_by_toys = 2
-    assert eventually(lambda: len(pids_with_argument(str(run.folder))) == 1 + forked_by_toys)
+    assert eventually(lambda: len(pids_with_argument(str(run.folder))) == 1 + FORKED_BY_TOYS)
     normal_end(run)
     run.process.wait(PATIENCE_S)
-    assert run.run_folders() == []
+    assert run.everything_is_gone()
+
+
+def test_when_both_are_killed_the_next_start_ends_what_services_forked_and_nobody_else(run: Run) -> None:
+    (folder,) = run.run_folders()
+    stranger = subprocess.Popen([sys.executable, "-c", SLEEP, str(run.folder)], cwd=folder, stdout=subprocess.DEVNULL)
+    with stranger, Supervisor(run.folder) as living:
+        log_path = living.run_dir / "log"
+        neighbour = living.start(
+            [sys.executable, "-c", SLEEP, str(run.folder)], env={}, cwd=living.run_dir, log_path=log_path
+        )
+        others = {stranger.pid, living.pid, neighbour.pid}
+        assert len(pids_with_argument(str(run.folder)) - others) == PROCESSES
+
+        os.kill(run.supervisor_pid, signal.SIGKILL)
+        assert eventually(lambda: len(pids_with_argument(str(run.folder)) - others) == 1 + FORKED_BY_TOYS)
+        with Supervisor(run.folder):
+            pass  # the run lives, and will tidy up itself
+        assert len(pids_with_argument(str(run.folder)) - others) == 1 + FORKED_BY_TOYS
+
+        run.process.kill()
+        run.process.wait(PATIENCE_S)
+        assert len(pids_with_argument(str(run.folder)) - others) == FORKED_BY_TOYS
+        assert folder.exists()
+        with Supervisor(run.folder) as following:
+            assert pids_with_argument(str(run.folder)) - {following.pid} == others
+            assert set(run.run_folders()) == {living.run_dir, following.run_dir}
+        assert (stranger.poll(), neighbour.exit_status) == (None, None)
+        stranger.kill()
 
 
 def test_the_end_fits_into_what_is_promised() -> None:

@@ -1,0 +1,100 @@
+"""How many gateways and rounds does a comparison get in its time?
+
+Comes in: minutes, the margin, the load, free memory. Goes out: a `RoundsPlan`, and the words that are said before the
+run. What things cost and how much they vary was measured; stats/plan.py weighs it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from perfgate.errors import BadInput
+from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
+from perfgate.load.schedule import Schedule
+from perfgate.stats import plan as planning
+from perfgate.stats.comparison import Noise
+
+#: Of log ratios of CPU per request, the quietest metric: between pairs of processes of one release, and between rounds.
+NOISE: Final = Noise(process_sd=0.031, round_sd=0.10)
+#: The chance that a plan wants: of a PASS for equal arms, and of a FAIL for twice the margin.
+POWER: Final = 0.95
+#: One gateway's start where several start side by side on two cores; LiteLLM takes 7 s of CPU.
+START_S: Final = 4.5
+#: Fresh gateways are asked for so long before their first window.
+SETTLE_S: Final = 0.6
+#: Of a gateway with one worker, rounded up; releases differ.
+MEMORY_BYTES: Final = 512 * 2**20
+#: Share of the free memory that gateways may fill.
+MEMORY_RATIO: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A comparison as it will be run.
+
+    Args:
+        rounds: for run_rounds.
+        words: to be said before it, a line each.
+    """
+
+    rounds: RoundsPlan
+    words: Sequence[str]
+
+
+def planned_comparison(
+    minutes: float,
+    *,
+    margin: float,
+    family: int,
+    looks: int,
+    generations_max: int,
+    schedule: Schedule,
+    processes: int,
+    memory_bytes: int,
+) -> Planned:
+    """Plan a comparison.
+
+    Args:
+        minutes: for all of it.
+        margin: the smallest of its limits' that the plan is to decide.
+        family: how many limits it has.
+        looks: at the data, at most.
+        generations_max: starts of each arm, at most.
+        schedule: of every window of the two arms.
+        processes: of each gateway.
+        memory_bytes: free on this host.
+
+    Raises:
+        BadInput: time or memory is too short for the smallest comparison.
+    """
+    fitting = int(memory_bytes * MEMORY_RATIO / (2 * processes * MEMORY_BYTES))
+    if fitting < planning.GENERATIONS_MIN:
+        raise BadInput(
+            f"a comparison keeps at least {planning.GENERATIONS_MIN} generations of two gateways alive, "
+            f"{2 * planning.GENERATIONS_MIN * processes * MEMORY_BYTES / 2**30:.1f} GiB with {processes} processes each; "
+            f"{memory_bytes / 2**30:.1f} GiB are free, of which {MEMORY_RATIO:.0%} may be used: free some, or give "
+            "fewer --workers and --instances"
+        )
+    try:
+        plan = planning.plan(
+            margin,
+            NOISE,
+            minutes * 60,
+            start_s_per_generation=2 * processes * (START_S + SETTLE_S + WINDOW_EXTRA_S),
+            round_s=2 * (schedule.warm_up_s + schedule.window_s + WINDOW_EXTRA_S),
+            generations_max=min(generations_max, fitting),
+            looks=looks,
+            family_size=family,
+            power=POWER,
+        )
+    except planning.TimeTooShort as error:
+        raise BadInput(f"minutes={minutes:g} is too short for a comparison: {error}; give it more minutes") from error
+    rounds = RoundsPlan(
+        plan.generations,
+        plan.rounds_per_look,
+        plan.rounds_per_generation,
+        look_every=plan.rounds_per_look,
+        one_direct=True,
+        settle_s=SETTLE_S,
+    )
+    return Planned(rounds, plan.words)

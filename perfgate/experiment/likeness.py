@@ -1,0 +1,51 @@
+"""Do two arms differ in what was asked for, and in nothing else?
+
+Comes in: two gateways as they were asked for, and what runs in them. Goes out: sentences; with any of them a comparison
+is INVALID. Packages may differ where releases do: `package_words` lists those for people.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from perfgate.experiment.arms import BASELINE, CANDIDATE, GatewaySpec
+from perfgate.stack.inspection import ServiceFacts, differences_in_words
+from perfgate.stack.sources import Release
+
+#: The package that a release is.
+LITELLM: Final = "litellm"
+
+
+def unasked_differences(
+    baseline: GatewaySpec, candidate: GatewaySpec, facts: tuple[ServiceFacts, ServiceFacts]
+) -> Sequence[str]:
+    """In what two arms differ though nobody asked for it.
+
+    Args:
+        baseline, candidate: as asked for.
+        facts: of what runs in them, in this order.
+
+    Returns:
+        Such as `Python is 3.11.7 in baseline, 3.12.1 in candidate`. Packages are among it for two arms of one release
+        (their hashes must be equal). A configuration may ask for an access log, so that is none where they have two.
+    """
+    first, second = facts
+    said = []
+    for name, spec, of_arm in ((BASELINE, baseline, first), (CANDIDATE, candidate, second)):
+        installed = of_arm.packages.versions.get(LITELLM)
+        if isinstance(spec.source, Release) and installed != spec.source.number:
+            said.append(f"{name} is to be litellm {spec.source.number}, and litellm {installed} runs")
+    if baseline.config_path != candidate.config_path:
+        second = replace(second, access_log=first.access_log)
+    if baseline.source != candidate.source:
+        second = replace(second, packages=first.packages)
+    return said + differences_in_words(first, second, (BASELINE, CANDIDATE))
+
+
+def package_words(facts: tuple[ServiceFacts, ServiceFacts]) -> str:
+    """How many packages differ between two arms, and which; empty when none does."""
+    differences = facts[0].packages.differences(facts[1].packages)
+    if not differences:
+        return ""
+    said = "; ".join(difference.in_words(BASELINE, CANDIDATE) for difference in differences)
+    return f"{len(differences)} packages differ: {said}"
