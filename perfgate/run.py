@@ -147,8 +147,8 @@ class Asked:
         if settings.baseline is not None and not any(thresholds.scenarios[s].needs.baseline for s in scenarios):
             comparing = [name for name, found in thresholds.scenarios.items() if found.needs.baseline]
             raise BadInput(
-                f"--baseline={settings.baseline.source.option_text}: none of {', '.join(scenarios)} compares with it, so "
-                f"it would be left out; name a profile with {' or '.join(comparing) or 'such a scenario'}, or leave it out"
+                f"--baseline={settings.baseline.source.option_text}: none of {', '.join(scenarios)} compares with it; "
+                f"name a profile with {' or '.join(comparing) or 'such a scenario'}, or leave --baseline out"
             )
         host = fingerprint()
         chosen = chosen_stack(settings, max(_alive_at_once(thresholds.scenarios[name].rounds) for name in scenarios))
@@ -194,6 +194,7 @@ class Run:
     _begun_mono_s: dict[str, float] = field(default_factory=dict)
     _plan_words: dict[str, Sequence[str]] = field(default_factory=dict)
     _kept_mono_s: float = 0.0
+    _told_apart: set[frozenset[ServiceFacts]] = field(default_factory=set)
     _last_compared: tuple[Measurement | None, Mapping[str, Judgement]] = (None, MappingProxyType({}))
 
     @classmethod
@@ -420,8 +421,12 @@ class Run:
         """Add what runs in a service; note in words where it differs from an earlier one that was made of the same."""
         service = ServiceRecord(name=name, facts=facts)
         for earlier in self.record.services:
-            for sentence in _differences(earlier, service):
-                self.note(sentence)
+            both = _facts_of_both(earlier, service)
+            # Two environments differ once, however many processes run from each.
+            if both is not None and frozenset(both) not in self._told_apart:
+                self._told_apart.add(frozenset(both))
+                for sentence in differences_in_words(*both, _names(earlier, service)):
+                    self.note(sentence)
         self._update(services=[*self.record.services, service])
 
     @contextmanager
@@ -536,15 +541,19 @@ def _beside(baseline: GatewaySpec | None, chosen: ChosenStack) -> GatewaySpec | 
     )
 
 
-def _differences(earlier: ServiceRecord, later: ServiceRecord) -> list[str]:
-    """In what two services of one source differ; nothing where that is not known, as of a gateway that ran already."""
-    source = later.facts.get("source")
-    if "packages" not in earlier.facts or "packages" not in later.facts or earlier.facts.get("source") != source:
-        return []
-    # The process' own name matters only where nothing else tells the two apart.
+def _facts_of_both(earlier: ServiceRecord, later: ServiceRecord) -> tuple[ServiceFacts, ServiceFacts] | None:
+    """What runs in two services of one source; None where that is not known, as of a gateway that ran already."""
+    if "packages" not in earlier.facts or "packages" not in later.facts:
+        return None
+    if earlier.facts.get("source") != later.facts.get("source"):
+        return None
+    return ServiceFacts.of_record(earlier.facts), ServiceFacts.of_record(later.facts)
+
+
+def _names(earlier: ServiceRecord, later: ServiceRecord) -> tuple[str, str]:
+    """What two services are called; the process' own name matters only where nothing else tells the two apart."""
     names = tuple(service.name.rpartition(" (")[0] for service in (earlier, later))
-    shown = (names[0], names[1]) if names[0] != names[1] else (earlier.name, later.name)
-    return differences_in_words(ServiceFacts.of_record(earlier.facts), ServiceFacts.of_record(later.facts), shown)
+    return (names[0], names[1]) if names[0] != names[1] else (earlier.name, later.name)
 
 
 def _least_s(scenario: Scenario) -> float:

@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from perfgate.errors import BadInput
-from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
+from perfgate.experiment.rounds import RoundsPlan
 from perfgate.load.schedule import Schedule
 from perfgate.stats import plan as planning
 from perfgate.stats.comparison import Noise
 
-#: Of log ratios of CPU per request, the quietest metric: between pairs of processes of one release, and between rounds.
-NOISE: Final = Noise(process_sd=0.031, round_sd=0.10)
+#: Of log ratios of CPU per request: between pairs of processes of one release, and between rounds of windows of 20 to 55
+#: requests; measured on the reference host (docs/method.md). A quieter host decides at an earlier look.
+NOISE: Final = Noise(process_sd=0.025, round_sd=0.15)
 #: The chance that a plan wants: of a PASS for equal arms, and of a FAIL for twice the margin.
 POWER: Final = 0.95
-#: One gateway's start where several start side by side on two cores; LiteLLM takes 7 s of CPU.
-START_S: Final = 4.5
+#: One gateway's start where several start side by side on two cores; measured 2.4.
+START_S: Final = 2.6
+#: What a window takes beyond its schedule: connecting, draining, counting; measured 0.06.
+WINDOW_EXTRA_S: Final = 0.06
 #: Fresh gateways are asked for so long before their first window.
 SETTLE_S: Final = 0.6
 #: Of a gateway with one worker, rounded up; releases differ.
@@ -71,8 +74,8 @@ def planned_comparison(
     if fitting < planning.GENERATIONS_MIN:
         raise BadInput(
             f"a comparison keeps at least {planning.GENERATIONS_MIN} generations of two gateways alive, "
-            f"{2 * planning.GENERATIONS_MIN * processes * MEMORY_BYTES / 2**30:.1f} GiB with {processes} processes each; "
-            f"{memory_bytes / 2**30:.1f} GiB are free, of which {MEMORY_RATIO:.0%} may be used: free some, or give "
+            f"{2 * planning.GENERATIONS_MIN * processes * MEMORY_BYTES / 2**30:.1f} GiB with {processes} processes each;"
+            f" {memory_bytes / 2**30:.1f} GiB are free, of which {MEMORY_RATIO:.0%} may be used: free some, or give "
             "fewer --workers and --instances"
         )
     try:
