@@ -476,13 +476,14 @@ class Rounds:
                 None for the same as the others.
         """
         run, scenario = self._stack.run, self._scenario
-        load, plan = run.thresholds.scenarios[scenario].load, run.plan(scenario)
+        load = run.thresholds.scenarios[scenario].load
         direct_schedule = load.direct_schedule
         if direct_window_s is not None:
             direct_schedule = replace(load.schedule, window_s=direct_window_s)
-        for line in run.plan_words(scenario):
-            self._turns.show.say(line)
         with self._turns.alone(scenario):
+            plan = run.plan(scenario)
+            for line in run.plan_words(scenario):
+                self._turns.show.say(line)
             measurement = run_rounds(
                 self._stack.bench,
                 scenario,
@@ -497,8 +498,10 @@ class Rounds:
                 stream=load.stream,
                 on_progress=lambda progress: self._turns.show.progress(scenario, progress),
                 on_window=run.keep_now_and_then,
+                fitted=lambda plan: run.fitted_plan(scenario, plan),
             )
             run.keep_measurement(measurement)
+            run.keep_noise(measurement)
         return measurement
 
 

@@ -22,15 +22,16 @@ from typing import Any, Final, Self
 
 import psutil
 
-from perfgate import __version__, record, verdict
+from perfgate import __version__, noise_seen, record, verdict
 from perfgate.backend_choice import ChosenStack, chosen_stack, lacking
 from perfgate.comparison_verdict import judge_comparison
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode, worst
 from perfgate.experiment import health
 from perfgate.experiment.arms import Arm, GatewaySpec
-from perfgate.experiment.comparison_plan import planned_comparison
-from perfgate.experiment.measurement import Measurement, Window
+from perfgate.experiment.comparison import noise_of_comparison
+from perfgate.experiment.comparison_plan import NOISE, Planned, planned_comparison
+from perfgate.experiment.measurement import Measurement, NotMeasured, Window
 from perfgate.experiment.metrics import METRICS
 from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
 from perfgate.host_limits import HostStanding, standing
@@ -64,6 +65,7 @@ from perfgate.settings import OPTIONS, Settings
 from perfgate.stack.affinity import plan_cores
 from perfgate.stack.inspection import ServiceFacts, differences_in_words
 from perfgate.stack.sources import RunningUrl
+from perfgate.stats.comparison import OneRoundEach, TooFewGenerations
 from perfgate.stats.plan import GENERATIONS_MIN
 from perfgate.thresholds import (
     Comparing,
@@ -79,6 +81,8 @@ from perfgate.verdict import Compared, Judgement, Surroundings
 
 #: Seconds that starting a scenario's gateways and settling them takes, to plan with; measured 8 to 15 on two cores.
 START_ESTIMATE_S: Final = 15.0
+#: Seconds that a comparison's last look and the stop of its gateways take.
+STOP_S: Final = 10.0
 #: Seconds of measuring that a kill may cost at most, beside the window that it falls into.
 KEEP_EVERY_S: Final = 5.0
 #: Seconds of a request that is sent alone, directly or through a gateway, to plan with; measured 2 to 12 ms.
@@ -193,6 +197,7 @@ class Run:
     _waited_s: float = 0.0
     _begun_mono_s: dict[str, float] = field(default_factory=dict)
     _plan_words: dict[str, Sequence[str]] = field(default_factory=dict)
+    _planned: dict[str, Planned] = field(default_factory=dict)
     _kept_mono_s: float = 0.0
     _told_apart: set[frozenset[ServiceFacts]] = field(default_factory=set)
     _last_compared: tuple[Measurement | None, Mapping[str, Judgement]] = (None, MappingProxyType({}))
@@ -294,6 +299,7 @@ class Run:
         """
         asked = self.thresholds.scenarios[scenario]
         rounds = asked.rounds
+        self._begun_mono_s[scenario] = time.monotonic()
         if not isinstance(rounds, Comparing):
             return RoundsPlan(rounds.generations, rounds.per_generation, rounds.per_generation_max)
         limits = [limit.in_profile(self.settings.profile) for limit in asked.limits.values()]
@@ -306,11 +312,37 @@ class Run:
             schedule=asked.load.schedule,
             processes=self.settings.gateway.processes,
             memory_bytes=psutil.virtual_memory().available,
+            noise=noise_seen.last_seen(self.settings.record_dir, self._kind(scenario)) or NOISE,
         )
+        self._planned[scenario] = planned
         self._plan_words[scenario] = [f"{scenario}: {line}" for line in planned.words]
         for line in self._plan_words[scenario]:
             self.note(line)
         return planned.rounds
+
+    def fitted_plan(self, scenario: str, plan: RoundsPlan) -> RoundsPlan:
+        """The plan again once gateways are up: that of a comparison fills the time that is left."""
+        planned = self._planned.get(scenario)
+        if planned is None:
+            return plan
+        return planned.fitted(self.time_left_s(scenario), self.thresholds.scenarios[scenario].load.schedule)
+
+    def keep_noise(self, measurement: Measurement) -> None:
+        """Remember how noisy a comparison was, for the plan of the next; does nothing for other measurements."""
+        if not self.thresholds.scenarios[measurement.scenario].needs.baseline:
+            return
+        try:
+            noise = noise_of_comparison(measurement)
+        except (NotMeasured, TooFewGenerations, OneRoundEach):
+            return  # it says why not in its verdicts
+        seen_utc = datetime.now(UTC).isoformat(timespec="seconds")
+        noise_seen.keep(self.settings.record_dir, self._kind(measurement.scenario), noise, seen_utc)
+
+    def _kind(self, scenario: str) -> noise_seen.Kind:
+        load = self.thresholds.scenarios[scenario].load
+        words = f"{load.users} users" if load.users is not None else f"{load.offered_rps:g} requests/s"
+        backend = self.settings.gateway.backend
+        return noise_seen.Kind(self.asked.host.cpu_model or "CPU", backend, f"{words} for {load.window_s:g} s")
 
     def plan_words(self, scenario: str) -> Sequence[str]:
         """What is said of a comparison's plan before it begins; nothing of what has fixed numbers of rounds."""
@@ -319,15 +351,15 @@ class Run:
     def time_left_s(self, scenario: str) -> float:
         """Seconds of the profile's budget that are left, less what the scenarios after this one need at least.
 
-        A comparison has minutes of its own, which begin with the first question.
+        A comparison has minutes of its own, which begin when it is planned.
 
         What was spent waiting for other runs on this host does not count.
         """
         scenarios = self.asked.scenarios
         rounds = self.thresholds.scenarios[scenario].rounds
         if isinstance(rounds, Comparing):
-            begun_mono_s = self._begun_mono_s.setdefault(scenario, time.monotonic())
-            return rounds.minutes_of(self.settings.profile) * 60 - (time.monotonic() - begun_mono_s)
+            spent_s = time.monotonic() - self._begun_mono_s[scenario]
+            return rounds.minutes_of(self.settings.profile) * 60 - STOP_S - spent_s
         measured = {measurement.scenario for measurement in self.record.measurements}
         later = scenarios[scenarios.index(scenario) + 1 :] if scenario in scenarios else ()
         reserved_s = sum(_least_s(self.thresholds.scenarios[name]) for name in later if name not in measured)

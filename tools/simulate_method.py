@@ -44,6 +44,8 @@ ALPHA: Final = 0.05
 #: Runs handled at once, so that a chunk stays far below 100 MB.
 CHUNK: Final = 250
 RESAMPLES: Final = 1_000
+#: The bootstrap of percentiles takes a twentieth of a second a run: one for so many of the others.
+BOOTSTRAP_EVERY: Final = 20
 
 # --- the noise ---
 
@@ -622,7 +624,9 @@ def cells(runs: int) -> Iterator[Cell]:
         yield cell("sometimes", sometimes, model, Shape(runs, *GATE))
     for generations, rounds in TAILS:
         yield cell("tails", tails, "requests", Shape(runs, generations, rounds))
-        yield cell("tails_bootstrap", tails_bootstrap, "requests", Shape(max(1, runs // 10), generations, rounds))
+        yield cell(
+            "tails_bootstrap", tails_bootstrap, "requests", Shape(max(1, runs // BOOTSTRAP_EVERY), generations, rounds)
+        )
     for size, margin in PROFILES.values():
         yield cell("families", rule, "normal", Shape(runs, *size), margin=margin, families=tuple(FAMILIES))
         for model in RULE_MODELS:

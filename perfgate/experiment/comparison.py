@@ -17,7 +17,7 @@ import numpy.typing as npt
 from perfgate.experiment.arms import BASELINE, CANDIDATE
 from perfgate.experiment.measurement import MIB, Measurement, NotMeasured, Window, use_of
 from perfgate.measure.histogram import Histogram
-from perfgate.stats.comparison import Slowdown, slowdown_of
+from perfgate.stats.comparison import Noise, Slowdown, noise_of, slowdown_of
 
 CPU: Final = "cpu_per_request_ms"
 RSS: Final = "rss_mib"
@@ -88,6 +88,22 @@ def control(measurement: Measurement, metric: str) -> Comparison | None:
     pairs = len(figures) // 2
     odd, even = figures[: 2 * pairs : 2], figures[1 : 2 * pairs : 2]
     return _compared(metric, odd, even, len(measurement.of_arm(BASELINE)), measurement.requests(BASELINE) // 2)
+
+
+def noise_of_comparison(measurement: Measurement) -> Noise:
+    """How far CPU per request of the two arms varies between processes and between rounds, to plan the next one with.
+
+    Raises:
+        NotMeasured: an arm's CPU was not measured, or a window had no reply.
+        TooFewGenerations, OneRoundEach: see `stats.comparison.noise_of`.
+    """
+    of_round: dict[str, dict[tuple[int, int], float]] = {BASELINE: {}, CANDIDATE: {}}
+    for arm, figures in of_round.items():
+        for window in measurement.of_arm(arm):
+            figures[window.generation, window.round] = _cpu_per_request_ms([window], ())
+    rounds = sorted(of_round[BASELINE].keys() & of_round[CANDIDATE].keys())
+    before, after = (_logs(CPU, [of_round[arm][key] for key in rounds]) for arm in (BASELINE, CANDIDATE))
+    return noise_of(after - before, [generation for generation, _ in rounds])
 
 
 def _compared(

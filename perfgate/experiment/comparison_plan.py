@@ -5,7 +5,7 @@ run. What things cost and how much they vary was measured; stats/plan.py weighs 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from perfgate.errors import BadInput
@@ -14,13 +14,13 @@ from perfgate.load.schedule import Schedule
 from perfgate.stats import plan as planning
 from perfgate.stats.comparison import Noise
 
-#: Of log ratios of CPU per request: between pairs of processes of one release, and between rounds of windows of 20 to 55
-#: requests; measured on the reference host (docs/method.md). A quieter host decides at an earlier look.
+#: Of log ratios of CPU per request: between pairs of processes of one release, and between rounds of windows of 20 to
+#: 55 requests; measured on the reference host (docs/method.md). A quieter host decides at an earlier look.
 NOISE: Final = Noise(process_sd=0.025, round_sd=0.15)
 #: The chance that a plan wants: of a PASS for equal arms, and of a FAIL for twice the margin.
 POWER: Final = 0.95
-#: One gateway's start where several start side by side on two cores; measured 2.4.
-START_S: Final = 2.6
+#: One gateway's start where several start side by side on two cores: 2.4 of litellm 1.79.3, 4 to 5 of 1.106.2.
+START_S: Final = 3.5
 #: What a window takes beyond its schedule: connecting, draining, counting; measured 0.06.
 WINDOW_EXTRA_S: Final = 0.06
 #: Fresh gateways are asked for so long before their first window.
@@ -37,11 +37,30 @@ class Planned:
 
     Args:
         rounds: for run_rounds.
+        is_enough: whether its power is what is wanted.
         words: to be said before it, a line each.
     """
 
     rounds: RoundsPlan
+    is_enough: bool
     words: Sequence[str]
+
+    def fitted(self, time_left_s: float, schedule: Schedule) -> RoundsPlan:
+        """The plan once its gateways are up: how long they take to start is only known then.
+
+        Args:
+            time_left_s: for measuring.
+            schedule: of every window of the two arms.
+        """
+        looks = self.rounds.looks
+        fitting = max(1, int(time_left_s / (self.rounds.generations * looks * round_s(schedule))))
+        per_look = min(fitting, self.rounds.look_every) if self.is_enough else fitting
+        return replace(self.rounds, per_generation=per_look, per_generation_max=per_look * looks, look_every=per_look)
+
+
+def round_s(schedule: Schedule) -> float:
+    """Seconds of a round: a window of each of the two arms."""
+    return 2 * (schedule.warm_up_s + schedule.window_s + WINDOW_EXTRA_S)
 
 
 def planned_comparison(
@@ -54,6 +73,7 @@ def planned_comparison(
     schedule: Schedule,
     processes: int,
     memory_bytes: int,
+    noise: Noise = NOISE,
 ) -> Planned:
     """Plan a comparison.
 
@@ -66,6 +86,7 @@ def planned_comparison(
         schedule: of every window of the two arms.
         processes: of each gateway.
         memory_bytes: free on this host.
+        noise: to be expected, by an earlier comparison.
 
     Raises:
         BadInput: time or memory is too short for the smallest comparison.
@@ -74,17 +95,17 @@ def planned_comparison(
     if fitting < planning.GENERATIONS_MIN:
         raise BadInput(
             f"a comparison keeps at least {planning.GENERATIONS_MIN} generations of two gateways alive, "
-            f"{2 * planning.GENERATIONS_MIN * processes * MEMORY_BYTES / 2**30:.1f} GiB with {processes} processes each;"
-            f" {memory_bytes / 2**30:.1f} GiB are free, of which {MEMORY_RATIO:.0%} may be used: free some, or give "
-            "fewer --workers and --instances"
+            f"{2 * planning.GENERATIONS_MIN * processes * MEMORY_BYTES / 2**30:.1f} GiB with {processes} processes "
+            f"each; {memory_bytes / 2**30:.1f} GiB are free, of which {MEMORY_RATIO:.0%} may be used: free some, or "
+            "give fewer --workers and --instances"
         )
     try:
         plan = planning.plan(
             margin,
-            NOISE,
+            noise,
             minutes * 60,
             start_s_per_generation=2 * processes * (START_S + SETTLE_S + WINDOW_EXTRA_S),
-            round_s=2 * (schedule.warm_up_s + schedule.window_s + WINDOW_EXTRA_S),
+            round_s=round_s(schedule),
             generations_max=min(generations_max, fitting),
             looks=looks,
             family_size=family,
@@ -100,4 +121,4 @@ def planned_comparison(
         one_direct=True,
         settle_s=SETTLE_S,
     )
-    return Planned(rounds, plan.words)
+    return Planned(rounds, plan.is_enough, plan.words)

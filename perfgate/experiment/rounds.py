@@ -185,6 +185,7 @@ def run_rounds(
     stream: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_window: Callable[[Measurement], None] = lambda measurement: None,
+    fitted: Callable[[RoundsPlan], RoundsPlan] = lambda plan: plan,
 ) -> Measurement:
     """Measure until the answer is clear, the most rounds are done, or the time is up.
 
@@ -202,6 +203,7 @@ def run_rounds(
         stream: ask for replies as streams.
         on_progress: called before every window.
         on_window: called after every window with everything measured so far.
+        fitted: called once the gateways are up, with the plan; returns it with other numbers of rounds.
 
     Raises:
         BadInput: a window is too short for a gateway with a database.
@@ -247,6 +249,11 @@ def run_rounds(
             for spec, gateway in running.items():
                 model = next(arm.model for arm in arms if arm.gateway == spec)
                 loader.settle(gateway, Arm("settle", spec, model), schedule, plan.settle_s)
+        plan = fitted(plan)
+        measurement = replace(
+            measurement, looks=plan.looks, rounds_planned_max=plan.generations * plan.per_generation_max
+        )
+        planned = plan.per_generation * block_windows
         for block in range(plan.per_generation_max):
             order = random.Random(f"{seed}/{scenario}/{block}")
             if block == plan.per_generation:
