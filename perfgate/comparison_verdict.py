@@ -138,7 +138,7 @@ def _allowed(limit: Limit, comparison: Comparison) -> float:
 
 def _complaint(controls: Mapping[str, Comparison], limits: Mapping[str, Limit], alpha: float) -> str:
     """What is wrong when the rule fails the baseline against itself, in either direction; empty when it does not."""
-    for turned, words in ((False, "odd generations slower than even"), (True, "even generations slower than odd")):
+    for turned, words in ((False, "even generations slower than odd"), (True, "odd generations slower than even")):
         tried = {metric: _turned(one) if turned else one for metric, one in controls.items()}
         fallen = [metric for metric, decision in _decisions(tried, limits, alpha).items() if decision is Decision.FAIL]
         if fallen:

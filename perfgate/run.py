@@ -547,7 +547,7 @@ class Run:
 def _as_comparison(options: Mapping[str, str], baseline: GatewaySpec | None) -> dict[str, str]:
     """Options that name one gateway, made to name both arms."""
     if baseline is None:
-        return dict(options)
+        return {name: text for name, text in options.items() if name != "--candidate"}  # --litellm names it
     names = {"--litellm": "--candidate", "--gateway-config": "--candidate-config"}
     said = {names.get(name, name): text for name, text in options.items() if name not in names.values()}
     said["--baseline"] = baseline.source.option_text

@@ -99,11 +99,11 @@ def rounds_in_turns(shape: Shape) -> npt.NDArray[np.int64]:
     return np.arange(shape.generations)[:, np.newaxis] + shape.generations * np.arange(shape.rounds)
 
 
-def rounds_in_blocks(shape: Shape) -> npt.NDArray[np.int64]:
+def rounds_in_rows(shape: Shape) -> npt.NDArray[np.int64]:
     """When each round takes place, (G, R): between two looks each generation has all its rounds in a row."""
-    block = shape.rounds // shape.looks
-    look, within = np.divmod(np.arange(shape.rounds), block)
-    return look * shape.generations * block + np.arange(shape.generations)[:, np.newaxis] * block + within
+    length = shape.rounds // shape.looks
+    look, within = np.divmod(np.arange(shape.rounds), length)
+    return look * shape.generations * length + np.arange(shape.generations)[:, np.newaxis] * length + within
 
 
 def on_host(rng: np.random.Generator, shape: Shape, host: Logs, order: npt.NDArray[np.int64]) -> Logs:
@@ -118,8 +118,9 @@ def drifting_host(rng: np.random.Generator, shape: Shape) -> Logs:
     """It slows down by 20 % over the run, and at some moment by another 15 % for good."""
     slots = 2 * shape.generations * shape.rounds
     now = np.arange(slots) / slots
-    host = math.log(1.2) * now + math.log(1.15) * (now > rng.random((shape.runs, 1)))
-    return on_host(rng, shape, host, rounds_in_blocks(shape))
+    stepped = now > rng.random((shape.runs, 1))
+    host: Array = np.log(np.where(stepped, 1.15, 1.0) * np.power(1.2, now))
+    return on_host(rng, shape, host, rounds_in_turns(shape))
 
 
 def drift(rng: np.random.Generator, shape: Shape) -> Logs:
@@ -130,13 +131,13 @@ def phases(rng: np.random.Generator, shape: Shape) -> Logs:
     """The host is 25 % slower for phases of 10 windows on average, half of the time."""
     slots = 2 * shape.generations * shape.rounds
     flips = np.cumsum(rng.random((shape.runs, slots)) < 0.1, axis=1) + rng.integers(0, 2, (shape.runs, 1))
-    host = math.log(1.25) * (flips % 2)
-    return normal(rng, shape) + on_host(rng, shape, host, rounds_in_blocks(shape))
+    host: Array = math.log(1.25) * (flips % 2).astype(np.float64)
+    return normal(rng, shape) + on_host(rng, shape, host, rounds_in_turns(shape))
 
 
 def neighbour(rng: np.random.Generator, shape: Shape) -> Logs:
     """A neighbour starts at some moment of the run: from then on all windows are 40 % slower and spread three times."""
-    order = rounds_in_blocks(shape)
+    order = rounds_in_turns(shape)
     busy = order >= rng.random((shape.runs, 1, 1, 1)) * order.size
     return processes(rng, shape) + math.log(1.4) * busy + windows(rng, shape) * np.where(busy, 3.0, 1.0)
 
@@ -150,7 +151,7 @@ def warming_up(rng: np.random.Generator, shape: Shape) -> Logs:
     return logs
 
 
-def autoregressive(rng: np.random.Generator, shape: tuple[int, ...], rho: float = 0.5) -> Logs:
+def autoregressive(rng: np.random.Generator, shape: tuple[int, ...], rho: float) -> Logs:
     """Of the spread of windows, each correlated by rho with the one before it along the last axis."""
     draws = rng.normal(0, WINDOW_SD, shape)
     draws[..., 1:] *= math.sqrt(1 - rho**2)
@@ -160,14 +161,16 @@ def autoregressive(rng: np.random.Generator, shape: tuple[int, ...], rho: float 
 
 def own_memory(rng: np.random.Generator, shape: Shape) -> Logs:
     """A process remembers: its windows are correlated, 0.5 from one round to its next."""
-    return processes(rng, shape) + autoregressive(rng, shape.windows)
+    return processes(rng, shape) + autoregressive(rng, shape.windows, 0.5)
 
 
-def host_memory(order: Callable[[Shape], npt.NDArray[np.int64]]) -> Callable[[np.random.Generator, Shape], Logs]:
-    """The host favours one arm for a while: rounds are correlated, 0.5 from one to the next in time."""
+def host_memory(
+    rho: float, order: Callable[[Shape], npt.NDArray[np.int64]]
+) -> Callable[[np.random.Generator, Shape], Logs]:
+    """The host favours one arm for a while: rounds are correlated by rho from one to the next in time."""
 
     def draw(rng: np.random.Generator, shape: Shape) -> Logs:
-        in_time = autoregressive(rng, (shape.runs, 2, shape.generations * shape.rounds))
+        in_time = autoregressive(rng, (shape.runs, 2, shape.generations * shape.rounds), rho)
         return processes(rng, shape) + in_time[:, :, order(shape)]
 
     return draw
@@ -193,10 +196,9 @@ MODELS: Final = {
     "neighbour": Model("a busy neighbour starts in mid-run", neighbour),
     "warming_up": Model("one process 3 % slower at first", warming_up),
     "own_memory": Model("a process' rounds correlated by 0.5", own_memory),
-    "host_memory_turns": Model(
-        "the host's rounds correlated by 0.5, generations in turns", host_memory(rounds_in_turns)
-    ),
-    "host_memory_blocks": Model("the host's rounds correlated by 0.5, in blocks", host_memory(rounds_in_blocks)),
+    "slight_host_memory": Model("successive rounds correlated by 0.2, in turns", host_memory(0.2, rounds_in_turns)),
+    "host_memory": Model("successive rounds correlated by 0.5, in turns", host_memory(0.5, rounds_in_turns)),
+    "host_memory_rows": Model("successive rounds correlated by 0.5, in rows", host_memory(0.5, rounds_in_rows)),
     "everything": Model("heavy tails, drift and a process' memory", everything),
 }
 
@@ -204,26 +206,33 @@ MODELS: Final = {
 # --- the contenders ---
 
 
+def ratios_of(logs: Logs) -> Array:
+    """Log ratios of the rounds, (runs, G, R)."""
+    return logs[:, 1] - logs[:, 0]
+
+
 def means(logs: Logs) -> Array:
-    """Log ratios of the generations, (runs, G): the plain mean of the rounds' log ratios."""
-    return (logs[:, 1] - logs[:, 0]).mean(axis=-1)
+    """Log ratios of the generations, (runs, G): the plain mean of the rounds'."""
+    mean: Array = ratios_of(logs).mean(axis=-1)
+    return mean
 
 
 def trimmed_means(logs: Logs) -> Array:
     """Without the highest and the lowest fifth of the rounds."""
-    ascending = np.sort(logs[:, 1] - logs[:, 0], axis=-1)
+    ascending = np.sort(ratios_of(logs), axis=-1)
     cut = ascending.shape[-1] // 5
-    return ascending[..., cut : ascending.shape[-1] - cut].mean(axis=-1)
+    mean: Array = ascending[..., cut : ascending.shape[-1] - cut].mean(axis=-1)
+    return mean
 
 
 def medians(logs: Logs) -> Array:
-    return np.median(logs[:, 1] - logs[:, 0], axis=-1)
+    median: Array = np.median(ratios_of(logs), axis=-1)
+    return median
 
 
 def sums(logs: Logs) -> Array:
     """Of all that an arm used in a generation over what the other did, such as CPU time."""
-    totals = np.log(np.exp(logs).sum(axis=-1))
-    return totals[:, 1] - totals[:, 0]
+    return ratios_of(np.log(np.exp(logs).sum(axis=-1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +245,17 @@ class Ends:
 
 
 def t_of(generations: Array) -> Ends:
+    estimate, standard_error = moments(generations)
+    return around(estimate, standard_error, np.full_like(estimate, generations.shape[-1] - 1))
+
+
+def moments(generations: Array) -> tuple[Array, Array]:
+    """Mean and standard error over the last axis."""
     count = generations.shape[-1]
-    return around(generations.mean(axis=-1), generations.std(axis=-1, ddof=1) / math.sqrt(count), np.float64(count - 1))
+    return generations.mean(axis=-1), generations.std(axis=-1, ddof=1) / math.sqrt(count)
 
 
-def around(estimate: Array, standard_error: Array, degrees_of_freedom: Array | np.float64) -> Ends:
+def around(estimate: Array, standard_error: Array, degrees_of_freedom: Array) -> Ends:
     reach = stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2) * standard_error
     return Ends(estimate, estimate - reach, estimate + reach)
 
@@ -250,7 +265,7 @@ def mixed_model(logs: Logs) -> Ends:
 
     Satterthwaite's degrees of freedom of the one mean square that is left are its own.
     """
-    ratios = logs[:, 1] - logs[:, 0]
+    ratios = ratios_of(logs)
     _, generations, rounds = ratios.shape
     by_generation = ratios.mean(axis=-1)
     between = rounds * by_generation.var(axis=-1, ddof=1)
@@ -264,7 +279,7 @@ def mixed_model(logs: Logs) -> Ends:
 
 def bootstrap(rng: np.random.Generator, logs: Logs) -> Ends:
     """resampling.py's two levels; one table of weights serves a chunk of runs."""
-    ratios = logs[:, 1] - logs[:, 0]
+    ratios = ratios_of(logs)
     runs, generations, rounds = ratios.shape
     labels = np.repeat(np.arange(generations), rounds)
     weights = resampled_weights(labels, RESAMPLES, seed=int(rng.integers(2**32)))
@@ -342,12 +357,6 @@ def sometimes(rng: np.random.Generator, shape: Shape, model: str) -> Results:
         results[f"{name}.ratio"] = float(np.exp(estimate.mean()))
         results[f"{name}.fail"] = float(np.mean(stdtr(shape.generations - 1, -t) <= ALPHA))
     return results
-
-
-def moments(generations: Array) -> tuple[Array, Array]:
-    """Mean and standard error over the last axis."""
-    count = generations.shape[-1]
-    return generations.mean(axis=-1), generations.std(axis=-1, ddof=1) / math.sqrt(count)
 
 
 # --- tails ---
@@ -585,8 +594,9 @@ RULE_MODELS: Final = (
     "slow_processes",
     "neighbour",
     "own_memory",
-    "host_memory_turns",
-    "host_memory_blocks",
+    "slight_host_memory",
+    "host_memory",
+    "host_memory_rows",
     "everything",
 )
 LOOKS: Final = (1, 2, 3, 4)
@@ -820,6 +830,19 @@ def look_table(results: Callable[[str], Results | None]) -> list[str]:
     return table(["looks", "wrong FAIL, all at the margin", *head], rows)
 
 
+def standard_errors(runs: int) -> str:
+    """How sure a share is that so many runs gave, in words."""
+
+    def points(share: float, of: int) -> str:
+        return f"{100 * math.sqrt(share * (1 - share) / of):.2f}"
+
+    fewer = max(1, runs // BOOTSTRAP_EVERY)
+    return (
+        f"Standard error of a share, in points: {points(0.95, runs)} at 95 %, {points(0.5, runs)} at 50 % ({runs:,} runs "
+        f"a cell); {points(0.95, fewer)} at 95 % for the bootstrap of percentiles ({fewer:,} runs)."
+    )
+
+
 # --- the command ---
 
 
@@ -836,12 +859,15 @@ def main() -> int:
     held = simulate(options.data, options.runs, options.seed, options.models, again=options.again)
     for title, lines in tables(held):
         print(f"\n{title}\n", *lines, sep="\n")
+    print(f"\n{standard_errors(options.runs)}")
     return 0
 
 
 def simulate(data: Path, runs: int, seed: int, models: list[str], *, again: bool) -> Held:
     """Compute what `data` lacks, writing the whole file after each cell; returns what it then holds."""
-    held: Held = json.loads(data.read_text(encoding="utf-8")) if data.exists() else {}
+    found: Held = json.loads(data.read_text(encoding="utf-8")) if data.exists() else {}
+    known = {cell.key for cell in cells(runs)}
+    held = {key: cell for key, cell in found.items() if key in known}
     for cell in cells(runs):
         # As they come back from the file, where a tuple is a list.
         asked = json.loads(json.dumps(cell.asked(seed)))

@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from perfgate.stats.comparison import Noise
-from perfgate.stats.power import POWER, power_to_fail, power_to_pass
+from perfgate.stats.power import power_to_fail, power_to_pass
 from perfgate.stats.sequential import alpha_at_look
 
 #: Even, so that the baseline's odd generations can be compared with its even ones: two pairs are the fewest.
 GENERATIONS_MIN: Final = 4
+#: The chance that a plan aims for unless told: more than POWER, since the noise that it goes by is a guess.
+PLANNED_POWER: Final = 0.9
 #: The slowdown that a plan wants a FAIL for, in margins: 10 % where 5 % are allowed.
 FAILS_AT_MARGINS: Final = 2.0
 #: More rounds than this a generation and look are not worth it: the spread between processes is all that is left.
@@ -114,7 +116,7 @@ def plan(
     looks: int = 3,
     family_size: int = 1,
     alpha: float = 0.05,
-    power: float = POWER,
+    power: float = PLANNED_POWER,
 ) -> Plan:
     """The cheapest comparison that passes equal arms and fails twice the margin, both with the chance `power`.
 
@@ -139,7 +141,7 @@ def plan(
     >>> made = plan(0.05, Noise(0.031, 0.10), 300, start_s_per_generation=9, round_s=0.3, generations_max=12,
     ...             family_size=6)
     >>> made.generations, made.rounds_per_generation, round(made.duration_s)
-    (10, 45, 225)
+    (12, 30, 216)
     """
     above_0 = {
         "margin": margin,
@@ -156,7 +158,7 @@ def plan(
         raise ValueError(f"generations_max={generations_max} must be at least {GENERATIONS_MIN}")
     if noise.process_sd <= 0 and noise.round_sd <= 0:
         raise ValueError(f"{noise} must have a spread to plan for")
-    alpha_pass = alpha_at_look(alpha, looks, looks)
+    alpha_at_the_end = alpha_at_look(alpha, looks, looks)
 
     def made(generations: int, rounds_per_look: int) -> Plan:
         standard_error = noise.standard_error(generations, rounds_per_look * looks)
@@ -173,14 +175,14 @@ def plan(
                 allowed=1 + margin,
                 standard_error=standard_error,
                 degrees_of_freedom=generations - 1,
-                alpha=alpha_pass,
+                alpha=alpha_at_the_end,
             ),
             power_to_fail=power_to_fail(
                 1 + FAILS_AT_MARGINS * margin,
                 allowed=1 + margin,
                 standard_error=standard_error,
                 degrees_of_freedom=generations - 1,
-                alpha=alpha_pass / family_size,
+                alpha=alpha_at_the_end / family_size,
             ),
             power_wanted=power,
             margin=margin,

@@ -1,17 +1,23 @@
 """Measurements with known truth, made in one call: no process, no clock."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from perfgate.experiment.arms import Arm, GatewaySpec
-from perfgate.experiment.measurement import GatewayUse, Measurement, Window
+from perfgate.experiment.arms import BASELINE, CANDIDATE, Arm, GatewaySpec
+from perfgate.experiment.measurement import MIB, GatewayUse, Measurement, Window
 from perfgate.load.result import ErrorCount, LoadResult
-from perfgate.load.schedule import OpenLoop
+from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.histogram import Histogram
 from perfgate.stack.sources import Release
 
 SCHEDULE = OpenLoop(offered_rps=50, warm_up_s=1, window_s=4)
 GATEWAY = Arm("gateway", GatewaySpec(Release("1.106.2")))
 DIRECT = Arm("direct", None)
+TWO_USERS = ClosedLoop(users=2, warm_up_s=0, window_s=0.4)
+OLD = Arm(BASELINE, GatewaySpec(Release("1.79.3"), apart=BASELINE))
+NEW = Arm(CANDIDATE, GatewaySpec(Release("1.102.4"), apart=CANDIDATE))
 
 
 def load_result(
@@ -92,3 +98,88 @@ def measurement(
 def window(arm: str, load: LoadResult, *, generation: int = 0, number: int = 0) -> Window:
     """A window of a load result, whose gateway's CPU and memory were not measured."""
     return Window(arm, generation, number, 0, 0, load, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What one arm's gateway of one generation really is.
+
+    Args:
+        overhead_ms: of nine requests in ten; of 7 in a hundred it is twice as much, of 3 four times.
+        cpu_ms: for a request.
+        rss_mib: after each window.
+        rps: answered a second.
+        failed: requests of each window that get a 500.
+    """
+
+    overhead_ms: float = 11.0
+    cpu_ms: float = 8.0
+    rss_mib: float = 300.0
+    rps: float = 150.0
+    failed: int = 0
+
+    def slower(self, ratio: float) -> "Truth":
+        """All of it worse by one ratio."""
+        return replace(
+            self,
+            overhead_ms=self.overhead_ms * ratio,
+            cpu_ms=self.cpu_ms * ratio,
+            rss_mib=self.rss_mib * ratio,
+            rps=self.rps / ratio,
+        )
+
+
+def comparison(
+    baseline: Sequence[Truth],
+    candidate: Sequence[Truth],
+    *,
+    rounds: int = 2,
+    requests: int = 100,
+    direct_ms: float = 1.0,
+    direct_failed: int = 0,
+    lag_ms: float = 0.2,
+    look: int = 1,
+    looks: int = 1,
+) -> Measurement:
+    """A comparison of generations whose truth is given; the direct arm has one window a block, as in a real one."""
+    windows = []
+    for number in range(rounds):
+        without = load_result(direct_ms, requests=requests, failed=direct_failed, lag_ms=lag_ms, seed=number)
+        without = replace(without, latency=Histogram.of_us([round(direct_ms * 1000)] * (requests - direct_failed)))
+        windows.append(Window("direct", 0, number, 0, number, without, None))
+        for arm, truths in ((BASELINE, baseline), (CANDIDATE, candidate)):
+            for generation, truth in enumerate(truths):
+                windows.append(window_of(truth, arm, generation, number, requests, direct_ms, lag_ms))
+    return Measurement(
+        "regression",
+        (DIRECT, OLD, NEW),
+        TWO_USERS,
+        tuple(windows),
+        looks=looks,
+        look=look,
+        rounds_planned_max=len(baseline) * rounds,
+        stopped="the most rounds are done",
+    )
+
+
+def window_of(
+    truth: Truth,
+    arm: str,
+    generation: int = 0,
+    number: int = 0,
+    requests: int = 100,
+    direct_ms: float = 1.0,
+    lag_ms: float = 0.2,
+) -> Window:
+    """A window in which a gateway shows its truth."""
+    answered = requests - truth.failed
+    tail, far_tail = round(answered * 0.07), round(answered * 0.03)
+    times = [1] * (answered - tail - far_tail) + [2] * tail + [4] * far_tail
+    load = replace(
+        load_result(truth.overhead_ms, requests=requests, failed=truth.failed, lag_ms=lag_ms),
+        latency=Histogram.of_us([round(1000 * (direct_ms + factor * truth.overhead_ms)) for factor in times]),
+        window_closed_mono_s=10.0 + requests / truth.rps,
+        drained_mono_s=10.0 + answered / truth.rps,
+    )
+    use = GatewayUse(truth.cpu_ms / 1000 * load.completed, 10**8, round(truth.rss_mib * MIB), requests, 0.001)
+    return Window(arm, generation, number, 1, generation * 100 + number, load, use)

@@ -1,11 +1,18 @@
 """Whole pytest runs, for every verdict and for bad input; the figures are made up, so nothing is started."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Final, cast
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from perfgate import record
+from perfgate.experiment.bench import StackBench
+from perfgate.plugin import Stack, Turns
+from perfgate.run import Run
+from perfgate.settings import settings_of
 from tests.harness.conftest import PLUGIN, ROOT, THRESHOLDS, make_project, run_judging, the_record
 
 
@@ -62,7 +69,8 @@ def test_a_declared_scenario_without_a_verdict_ends_with_11(pytester: pytest.Pyt
         ([], "", "*thresholds.yaml: the file is empty*"),
         ([], THRESHOLDS.replace("max: 25", "max: abc"), "*thresholds.yaml:8: *found 'abc'*"),
         ([], THRESHOLDS.replace("overhead_p95_ms", "overhed_p95_ms"), "*:8: *did you mean overhead_p95_ms?*"),
-        ([], THRESHOLDS.replace("max: 25", "margin: 5%"), "*:8: *not supported yet*"),
+        ([], THRESHOLDS.replace("max: 25", "max: 25, waivers: 1"), "*:8: *not supported yet*"),
+        ([], THRESHOLDS.replace("max: 25", "margin: 5%"), "*:4: *they go with needs: {baseline: true}, and only they*"),
         ([], THRESHOLDS.replace("[overhead]", "[overhaed]"), "*:2: *no scenario 'overhaed'; did you mean overhead?*"),
     ],
 )
@@ -209,3 +217,90 @@ def test_the_record_holds_what_the_schema_says(pytester: pytest.Pytester) -> Non
     assert (written.seed, written.profile, written.scenarios) == (77, "quick", ["overhead"])
     assert (written.gateway[:8], written.limits) == ("litellm ", {"overhead": ["overhead_p95_ms"]})
     assert json.loads(record.json_schema())["title"] == "Record"
+
+
+def stack_of(**options: str) -> Stack:
+    """As for a run with these options; it starts nothing."""
+    texts = {f"perfgate_{name}": text for name, text in options.items()}
+    run = SimpleNamespace(settings=settings_of(texts.get, {}))
+    return Stack(cast(Run, run), cast(StackBench, None), cast(Turns, None))
+
+
+def test_the_arms_of_a_comparison_have_processes_of_their_own_even_when_they_are_the_same() -> None:
+    direct, baseline, candidate = stack_of(baseline="1.79.3", litellm="1.79.3").arms("direct", "baseline", "candidate")
+    assert direct.is_direct
+    assert baseline.gateway is not None
+    assert candidate.gateway is not None
+    assert str(baseline.gateway) == str(candidate.gateway) == "litellm 1.79.3"
+    assert baseline.gateway != candidate.gateway
+
+
+def test_each_arm_is_asked_for_its_own_model(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        text = f"model_list:\n  - {{model_name: {name}, litellm_params: {{model: openai/gpt-4o}}}}\n"
+        (tmp_path / name).write_text(text)
+    stack = stack_of(baseline_config=str(tmp_path / "first"), candidate_config=str(tmp_path / "second"))
+    assert [arm.model for arm in stack.arms("direct", "baseline", "candidate")] == ["gpt-4o", "first", "second"]
+    assert [arm.model for arm in stack.arms("baseline", "candidate", model="x")] == ["x", "x"]
+
+
+def test_without_a_baseline_there_are_no_such_arms() -> None:
+    with pytest.raises(ValueError, match=r"arm 'baseline': must be one of direct, gateway$"):
+        stack_of().arms("direct", "baseline")
+    with pytest.raises(ValueError, match=r"arm 'without': must be one of direct, gateway, baseline, candidate$"):
+        stack_of(baseline="1.79.3").arms("without")
+
+
+#: Judges a comparison that is made up with these arguments.
+COMPARING_FILE: Final = """\
+import pytest
+from tests.harness.synthetic import Truth, comparison
+pytestmark = pytest.mark.scenario("regression")
+WOBBLE = (0.98, 1.02, 1.01, 0.99)
+
+@pytest.fixture(scope="module")
+def measured():
+    return comparison([Truth().slower(w) for w in WOBBLE], [Truth().slower(%s * w) for w in WOBBLE[::-1]])
+
+def test_cpu(measured, limits):
+    limits.check("cpu_per_request_ms", measured)
+"""
+COMPARING: Final = """\
+profiles:
+  compare: {budget_minutes: 6, on_invalid: fail, scenarios: [regression]}
+scenarios:
+  regression:
+    needs: {baseline: true}
+    load: {users: 2, window_s: 0.4}
+    rounds: {minutes: 5}
+    limits: {cpu_per_request_ms: {margin: 5%, floor: 0.2, why: "a reason"}}
+""" + THRESHOLDS[THRESHOLDS.index("apparatus:") :]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ratio", "code", "lines"),
+    [
+        (
+            "1.5",
+            1,
+            [
+                "FAIL  regression: CPU per request: 8 -> 12 ms, slowdown +50.0 % (*), at most +5 %, or 0.2 ms",
+                "  reproduce  pytest tests/perf *--baseline 1.79.3 *--candidate 1.102.4 *",
+                "regression * 8 -> 12 ms * at most +5 %, or 0.2 ms * FAIL*",
+            ],
+        ),
+        ("0.7", 0, ["regression * PASS, improvement*"]),
+        ("1.05", 10, ["INVALID  regression: CPU per request: 8 -> 8.4 ms, slowdown +5.0 %*", "*1 invalid*"]),
+    ],
+    ids=["fail", "improvement", "undecided"],
+)
+def test_a_comparison_ends_as_its_truth_deserves(
+    pytester: pytest.Pytester, ratio: str, code: int, lines: list[str]
+) -> None:
+    make_project(pytester, COMPARING, test_regression=COMPARING_FILE % ratio)
+    result = pytester.runpytest_subprocess(*PLUGIN, "--baseline", "1.79.3", "--candidate", "1.102.4")
+    assert result.ret == code
+    result.stdout.fnmatch_lines(lines)
+    result.stdout.fnmatch_lines(["perfgate: *; profile compare, litellm 1.102.4 against litellm 1.79.3, seed *"])
+    assert the_record(pytester).baseline == "litellm 1.79.3"

@@ -1,18 +1,67 @@
 """Is a record whole after every write, and can a reader trust what it says of a run?"""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from perfgate.errors import BadInput, StackFailed
 from perfgate.record import LeaseRecord, RecordFile, json_schema, read
-from tests.harness.report.conftest import a_judgement, a_measurement, a_record
+from perfgate.run import measurement_record
+from tests.harness.report.conftest import a_compared_judgement, a_judgement, a_measurement, a_record, two_arms
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     RecordFile(tmp_path / "deep/r.json").write(a_record(seed=5))
     assert read(tmp_path / "deep/r.json") == a_record(seed=5)
     assert '"seed"' in json_schema()
+
+
+def test_a_comparison_is_read_as_it_was_judged(tmp_path: Path) -> None:
+    measured = replace(two_arms(1.5), look=2, looks=3, unasked=())
+    written = a_record(
+        baseline="litellm 1.79.3",
+        measurements=[measurement_record(measured)],
+        judgements=[a_compared_judgement("cpu_per_request_ms", measured, floor=0.2, basis="of the profile release")],
+    )
+    RecordFile(tmp_path / "r.json").write(written)
+    again = read(tmp_path / "r.json")
+    assert again == written
+    (kept,), (judged,) = again.measurements, again.judgements
+    assert (kept.look, kept.looks, kept.unasked, len(kept.windows)) == (2, 3, [], 18)
+    assert [arm.gateway.apart for arm in kept.arms if arm.gateway] == ["baseline", "candidate"]
+    assert (judged.limit.margin, judged.limit.floor, judged.limit.basis) == (0.05, 0.2, "of the profile release")
+    assert (judged.limit.maximum, judged.limit.minimum, judged.estimate) == (None, None, None)
+    compared = judged.comparison
+    assert compared is not None
+    assert (compared.baseline, compared.candidate, compared.ratio) == pytest.approx((8, 12, 1.5), rel=0.01)
+    assert compared.low is not None
+    assert compared.high is not None
+    assert 1 < compared.low < compared.ratio < compared.high
+    assert compared.allowed_ratio == 1.05
+    assert compared.smallest_failing_ratio is not None
+    assert compared.smallest_failing_ratio > 1.05
+    assert (compared.family, compared.look, compared.looks) == (1, 2, 3)
+    assert (compared.generations, compared.rounds, compared.requests) == (4, 8, 800)
+    assert compared.control_ratio is not None
+    assert not compared.is_improvement
+
+
+def test_an_interval_without_an_end_is_written_as_none_and_an_improvement_as_such(tmp_path: Path) -> None:
+    flat = a_compared_judgement("rss_mib", two_arms(1.2, (1.0, 1.0)))
+    better = a_compared_judgement("rss_mib", two_arms(0.5))
+    RecordFile(tmp_path / "r.json").write(a_record(judgements=[flat, better]))
+    first, second = (judgement.comparison for judgement in read(tmp_path / "r.json").judgements)
+    assert first is not None
+    assert (first.low, first.high, first.smallest_failing_ratio, first.control_ratio) == (None, None, None, None)
+    assert second is not None
+    assert second.is_improvement
+
+
+def test_what_kept_two_arms_from_being_compared_is_written(tmp_path: Path) -> None:
+    measured = replace(two_arms(1.0), unasked=("Python differs",), windows=())
+    RecordFile(tmp_path / "r.json").write(a_record(measurements=[measurement_record(measured)]))
+    assert read(tmp_path / "r.json").measurements[0].unasked == ["Python differs"]
 
 
 def test_a_write_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
@@ -38,9 +87,9 @@ def test_a_file_that_is_no_record_says_what_is_wrong(tmp_path: Path, text: str, 
 
 
 def test_a_record_of_an_older_version_is_refused_by_its_version(tmp_path: Path) -> None:
-    text = a_record().model_dump_json().replace('"schema_version":3', '"schema_version":1')
+    text = a_record().model_dump_json().replace('"schema_version":4', '"schema_version":3')
     (tmp_path / "r.json").write_text(text)
-    with pytest.raises(BadInput, match=r"is not a record of schema 3: schema_version: Input should be 3"):
+    with pytest.raises(BadInput, match=r"is not a record of schema 4: schema_version: Input should be 4"):
         read(tmp_path / "r.json")
 
 

@@ -8,18 +8,24 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from perfgate import record
+from perfgate import noise_seen, record
+from perfgate.comparison_verdict import judge_comparison
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode
 from perfgate.experiment.arms import GatewaySpec
+from perfgate.experiment.comparison import noise_of_comparison
+from perfgate.experiment.comparison_plan import NOISE
+from perfgate.experiment.measurement import Measurement
+from perfgate.experiment.rounds import RoundsPlan
 from perfgate.lease import Tenure
 from perfgate.load.schedule import ClosedLoop
-from perfgate.run import Asked, Run, options_given, run_name
-from perfgate.settings import settings_of
+from perfgate.run import STOP_S, Asked, Run, options_given, run_name
+from perfgate.settings import Option, Settings, settings_of
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.sources import RunningUrl
 from tests.harness import synthetic
@@ -35,6 +41,21 @@ TWO_SCENARIOS = THRESHOLDS.replace("[overhead]", "[overhead, alone]").replace(
       overhead_p50_ms: {max: 25, why: "a reason"}
 apparatus:""",
 )
+
+COMPARED = """\
+profiles:
+  compare: {budget_minutes: 6, on_invalid: fail, scenarios: [regression]}
+  quick: {budget_minutes: 4, on_invalid: warn, scenarios: [overhead]}
+  release: {budget_minutes: 90, on_invalid: fail, scenarios: [overhead, regression]}
+scenarios:
+  regression:
+    needs: {baseline: true}
+    load: {users: 2, window_s: 0.4, direct_rps: 60}
+    rounds: {minutes: 5, minutes_in: {release: 15}, generations_max: 8, looks: 3}
+    limits:
+      cpu_per_request_ms: {margin: 5%, margin_in: {release: 2.5%}, why: "a reason"}
+      rss_mib: {margin: 20%, why: "a reason"}
+""" + THRESHOLDS.partition("scenarios:\n")[2]
 
 
 def asked(folder: Path, thresholds: str = THRESHOLDS, **options: str) -> Asked:
@@ -313,3 +334,202 @@ def test_the_password_of_a_database_is_in_no_record_and_no_message(tmp_path: Pat
     assert run.record.command[1] == "--postgres-url=postgresql://me:***@db.example:5432/litellm"
     assert "--postgres-url 'postgresql://me:***@db.example:5432/litellm'" in run.surroundings("overhead").reproduce
     assert "very-secret" not in repr(now)
+
+
+# --- two gateways compared ---
+
+
+def free_memory(available_bytes: int) -> SimpleNamespace:
+    """As psutil tells it."""
+    return SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=available_bytes))
+
+
+@pytest.fixture
+def _plenty_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a plan finds free does not depend on this host."""
+    monkeypatch.setattr("perfgate.run.psutil", free_memory(64 * 2**30))
+
+
+def two_arms(ratio: float = 1.0, wobble: tuple[float, ...] = (0.99, 1.01, 1.02, 0.98, 1.0, 1.0)) -> Measurement:
+    """Six generations around a candidate that is slower by a ratio, in everything."""
+    baseline = [synthetic.Truth().slower(w) for w in wobble]
+    return synthetic.comparison(baseline, [synthetic.Truth().slower(ratio * w) for w in wobble[::-1]])
+
+
+def settings_by(command: str) -> Settings:
+    """What a command that reproduces asks for."""
+    words = shlex.split(command)
+    assert words[:2] == ["pytest", "tests/perf"]
+    texts = {Option(name, "", "").destination: text for name, text in zip(words[2::2], words[3::2], strict=True)}
+    return settings_of(texts.get, {})
+
+
+def test_a_baseline_that_no_scenario_compares_with_is_refused_and_it_is_said_where_it_could(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        asked(tmp_path, COMPARED, baseline="1.79.3", profile="quick")
+    assert str(caught.value) == (
+        "--baseline=1.79.3: none of overhead compares with it; name a profile with regression, or leave --baseline out"
+    )
+    with pytest.raises(BadInput, match="none of overhead compares with it"):
+        asked(tmp_path, COMPARED, baseline="1.79.3", profile="release", scenarios="overhead")
+    with pytest.raises(BadInput, match="name a profile with such a scenario, or leave --baseline out"):
+        asked(tmp_path, THRESHOLDS, baseline="1.79.3", profile="quick")
+
+
+def test_a_comparison_without_a_baseline_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        BadInput, match=r"\n  regression needs something to compare with: --baseline RELEASE, or --base"
+    ):
+        asked(tmp_path, COMPARED, profile="compare")
+    assert asked(tmp_path, COMPARED, profile="release", scenarios="overhead").scenarios == ("overhead",)
+
+
+def test_the_record_names_both_arms(tmp_path: Path) -> None:
+    run = begun(tmp_path, COMPARED, baseline="1.79.3", candidate="1.102.4")
+    written = record.read(run.file.path)
+    assert (written.profile, written.gateway, written.baseline) == ("compare", "litellm 1.102.4", "litellm 1.79.3")
+    assert run.surroundings("regression").versions.startswith(
+        "baseline litellm 1.79.3, candidate litellm 1.102.4 (dependencies of-its-time), perfgate "
+    )
+    assert record.read(begun(tmp_path).file.path).baseline is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"baseline": "1.79.3", "candidate": "1.102.4"},
+        {"baseline": "1.79.3", "litellm": "1.102.4", "workers": "2", "on_invalid": "warn"},
+        {"baseline": "1.79.3", "profile": "release"},
+        {"baseline": DEFAULT_RELEASE},
+        {"baseline_config": "FIRST", "candidate_config": "SECOND", "model": "big"},
+        {"baseline": "1.79.3", "gateway_config": "FIRST"},
+        {"baseline_config": "FIRST", "gateway_config": "SECOND"},
+        {"baseline": "1.79.3", "candidate": "1.102.4", "gateway_config": "FIRST", "candidate_config": "SECOND"},
+        {"baseline_config": "FIRST"},
+        {"candidate": "1.79.3", "profile": "quick"},
+    ],
+    ids=str,
+)
+def test_the_command_that_reproduces_a_comparison_asks_for_the_same_again(
+    tmp_path: Path, options: dict[str, str]
+) -> None:
+    for name in ("FIRST", "SECOND"):
+        (tmp_path / name).write_text("model_list:\n  - {model_name: big, litellm_params: {model: openai/gpt-4o}}\n")
+    given = {key: str(tmp_path / text) if text.isalpha() and text.isupper() else text for key, text in options.items()}
+    run = begun(tmp_path, COMPARED, **given)
+    scenario = run.asked.scenarios[-1]
+    again = settings_by(run.surroundings(scenario).reproduce)
+    assert again == replace(run.settings, scenarios=(scenario,))
+
+
+def test_the_command_that_reproduces_names_each_arm_once(tmp_path: Path) -> None:
+    run = begun(tmp_path, COMPARED, baseline="1.79.3", litellm="1.102.4")
+    line = run.surroundings("regression").reproduce
+    assert "--baseline 1.79.3" in line
+    assert "--candidate 1.102.4" in line
+    assert "--litellm" not in line
+
+
+@pytest.mark.usefixtures("_plenty_of_memory")
+class TestPlanOfAComparison:
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> Run:
+        return begun(tmp_path, COMPARED, baseline="1.79.3")
+
+    def test_it_is_said_in_words_and_noted(self, run: Run) -> None:
+        assert run.plan_words("regression") == ()
+        plan = run.plan("regression")
+        first, *others = run.plan_words("regression")
+        assert first.startswith(f"regression: plan: {plan.generations} generations of each arm, ")
+        assert {first, *others} <= set(run.record.notes)
+        assert (plan.looks, plan.one_direct) == (3, True)
+        assert plan.generations <= 8
+
+    def test_the_smallest_margin_of_the_profile_is_what_it_is_made_for(self, tmp_path: Path) -> None:
+        for profile, margin in (("compare", "+5.0%"), ("release", "+2.5%")):
+            run = begun(tmp_path, COMPARED, baseline="1.79.3", profile=profile)
+            run.plan("regression")
+            assert f"expected: a limit of {margin} passes" in run.plan_words("regression")[1]
+
+    def test_other_scenarios_have_the_rounds_of_the_file_and_nothing_to_say(self, tmp_path: Path) -> None:
+        run = begun(tmp_path)
+        assert run.plan("overhead") == RoundsPlan(2, 4, 6)
+        assert run.plan_words("overhead") == ()
+        assert run.fitted_plan("overhead", RoundsPlan(2, 4, 6)) == RoundsPlan(2, 4, 6)
+
+    def test_too_little_memory_is_bad_input(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("perfgate.run.psutil", free_memory(2**30))
+        with pytest.raises(BadInput, match=r"1\.0 GiB are free"):
+            run.plan("regression")
+
+    @pytest.mark.parametrize(("profile", "minutes"), [("compare", 5), ("release", 15)])
+    def test_it_has_minutes_of_its_own_that_begin_with_it(self, tmp_path: Path, profile: str, minutes: float) -> None:
+        run = begun(tmp_path, COMPARED, baseline="1.79.3", profile=profile)
+        run.started_mono_s -= 3600
+        run.plan("regression")
+        most_s = minutes * 60 - STOP_S
+        assert most_s - 60 < run.time_left_s("regression") <= most_s
+
+    def test_once_its_gateways_are_up_it_fits_into_what_is_left(self, run: Run) -> None:
+        plan = run.plan("regression")
+        run._begun_mono_s["regression"] -= 240  # as if starting had taken four of its five minutes
+        fitted = run.fitted_plan("regression", plan)
+        assert fitted.per_generation_max < plan.per_generation_max
+        assert (fitted.generations, fitted.looks) == (plan.generations, plan.looks)
+
+    def test_time_is_kept_for_a_comparison_that_is_still_to_come(self, tmp_path: Path) -> None:
+        run = begun(tmp_path, COMPARED, baseline="1.79.3", profile="release")
+        before_s = run.time_left_s("overhead")
+        run.keep_measurement(two_arms())
+        assert run.time_left_s("overhead") > before_s + 4 * 60
+
+    def test_the_noise_of_the_last_comparison_is_what_the_next_is_planned_with(self, run: Run) -> None:
+        run.plan("regression")
+        assert f"{NOISE.process_sd:.1%} between processes, {NOISE.round_sd:.1%} between" in " ".join(run.record.notes)
+        noisy = two_arms(wobble=(0.8, 1.2, 1.3, 0.7, 1.0, 1.0))
+        run.keep_noise(noisy)
+        seen = noise_of_comparison(noisy)
+        assert seen.process_sd > 2 * NOISE.process_sd
+        run.plan("regression")
+        assert f"(SD of a pair: {seen.process_sd:.1%} between processes" in " ".join(run.plan_words("regression"))
+
+    def test_the_noise_of_anything_else_or_of_what_was_not_measured_is_not_kept(self, run: Run) -> None:
+        run.keep_noise(synthetic.measurement())
+        run.keep_noise(replace(two_arms(), windows=()))
+        assert not (run.settings.record_dir / noise_seen.FILE).exists()
+
+
+class TestJudgingAComparison:
+    @pytest.mark.parametrize(
+        ("profile", "margin", "basis"), [("compare", 0.05, ""), ("release", 0.025, "of the profile release")]
+    )
+    def test_limits_are_those_of_the_profile(self, tmp_path: Path, profile: str, margin: float, basis: str) -> None:
+        run = begun(tmp_path, COMPARED, baseline="1.79.3", profile=profile)
+        found = run.judged(two_arms(), "cpu_per_request_ms")
+        assert (found.limit.margin, found.limit.basis) == (margin, basis)
+        assert run.judged(two_arms(), "rss_mib").limit.margin == 0.2
+
+    def test_all_limits_are_judged_as_one_family_and_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[Measurement] = []
+
+        def counting(measured: Measurement, *rest: Any) -> Any:
+            calls.append(measured)
+            return judge_comparison(measured, *rest)
+
+        monkeypatch.setattr("perfgate.run.judge_comparison", counting)
+        run, measured = begun(tmp_path, COMPARED, baseline="1.79.3"), two_arms(1.5)
+        assert run.is_decided(measured)
+        found = [run.judged(measured, metric) for metric in ("cpu_per_request_ms", "rss_mib")]
+        assert [one.compared.family for one in found if one.compared] == [2, 2]
+        assert len(calls) == 1
+        other = two_arms(1.0)
+        assert run.judged(other, "rss_mib").verdict == "PASS"
+        assert calls == [measured, other]
+
+    def test_it_is_decided_when_no_limit_is_open(self, tmp_path: Path) -> None:
+        run = begun(tmp_path, COMPARED, baseline="1.79.3")
+        assert run.is_decided(two_arms(1.5))
+        assert not run.is_decided(two_arms(1.05)), "CPU lies at its margin, memory far below its own"
+        assert run.is_decided(replace(two_arms(), unasked=("Python differs",))), "more rounds would not help"

@@ -1,6 +1,7 @@
 """Do options and variables mean what they say, and is every mistake named with its option, value and rule?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +9,7 @@ import pytest
 
 from perfgate.errors import BadInput
 from perfgate.experiment.arms import PLAIN_MODEL, GatewaySpec
-from perfgate.settings import OPTIONS, Option, Settings, settings_of
+from perfgate.settings import COMPARE_PROFILE, OPTIONS, Option, Settings, settings_of
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.sources import Checkout, Release, RunningUrl
 
@@ -167,6 +168,103 @@ class TestGatewayConfig:
         assert refusal({"--gateway-config": str(config)}).startswith(
             f"{config}:4: litellm_settings.callbacks: the callback 'langfuse' would call something outside of this"
         )
+
+
+class TestComparison:
+    @pytest.fixture
+    def configs(self, tmp_path: Path) -> tuple[str, str]:
+        """Two configurations; the second's first model is `big`."""
+        first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+        first.write_text(CONFIG)
+        head, fast, big = CONFIG.splitlines(keepends=True)
+        second.write_text(head + big + fast)
+        return str(first), str(second)
+
+    def test_nothing_is_compared_unless_asked_for(self) -> None:
+        found = settings()
+        assert (found.baseline, found.baseline_model, found.profile) == (None, PLAIN_MODEL, "quick")
+
+    def test_a_baseline_is_as_the_candidate_but_for_its_release_and_apart_from_it(self) -> None:
+        found = settings({"--baseline": "1.79.3", "--candidate": "1.102.4", "--workers": "2", "--deps": "today"})
+        assert found.gateway == GatewaySpec(Release("1.102.4"), "today", workers=2)
+        assert found.baseline == replace(found.gateway, source=Release("1.79.3"), apart="baseline")
+
+    def test_a_release_may_be_compared_with_itself(self) -> None:
+        found = settings({"--baseline": DEFAULT_RELEASE})
+        assert found.baseline is not None
+        assert found.baseline.source == found.gateway.source
+        assert found.baseline != found.gateway
+
+    @pytest.mark.parametrize("name", ["--candidate", "--litellm"])
+    def test_the_candidate_is_the_litellm_to_judge(self, name: str) -> None:
+        assert settings({name: "1.79.3"}).gateway == GatewaySpec(Release("1.79.3"))
+        assert settings({}, {"PERFGATE_" + name[2:].upper(): "1.79.3"}).gateway == GatewaySpec(Release("1.79.3"))
+
+    @pytest.mark.parametrize("environment", [{}, {"PERFGATE_LITELLM": "1.102.4"}])
+    def test_it_cannot_be_named_twice(self, environment: Mapping[str, str]) -> None:
+        options = {"--candidate": "1.79.3"} if environment else {"--candidate": "1.79.3", "--litellm": "1.102.4"}
+        assert refusal(options, environment) == (
+            "--candidate=1.79.3 and --litellm=1.102.4 name the same thing: give one"
+        )
+
+    @pytest.mark.parametrize("option", ["--baseline", "--baseline-config"])
+    def test_its_profile_is_compare_unless_one_is_named(self, configs: tuple[str, str], option: str) -> None:
+        asked = {option: "1.79.3" if option == "--baseline" else configs[0]}
+        assert settings(asked).profile == COMPARE_PROFILE
+        assert settings({**asked, "--profile": "release"}).profile == "release"
+        assert settings({**asked, "--profile": "quick"}).profile == "quick"
+        assert settings(asked, {"PERFGATE_PROFILE": "gate"}).profile == "gate"
+
+    def test_each_arm_may_have_a_configuration_of_its_own(self, configs: tuple[str, str]) -> None:
+        first, second = configs
+        found = settings({"--baseline-config": first, "--candidate-config": second, "--litellm": "1.79.3"})
+        assert found.baseline == GatewaySpec(Release("1.79.3"), config_path=Path(first), apart="baseline")
+        assert found.gateway == GatewaySpec(Release("1.79.3"), config_path=Path(second))
+        assert (found.baseline_model, found.model, found.direct_model) == ("fast", "big", "gpt-4o")
+
+    def test_else_both_have_that_of_gateway_config(self, configs: tuple[str, str]) -> None:
+        first, second = configs
+        both = settings({"--baseline": "1.79.3", "--gateway-config": first})
+        assert both.baseline is not None
+        assert (both.baseline.config_path, both.gateway.config_path) == (Path(first), Path(first))
+        one = settings({"--gateway-config": first, "--baseline-config": second})
+        assert one.baseline is not None
+        assert (one.baseline.config_path, one.gateway.config_path) == (Path(second), Path(first))
+        other = settings({"--baseline": "1.79.3", "--gateway-config": first, "--candidate-config": second})
+        assert other.baseline is not None
+        assert (other.baseline.config_path, other.gateway.config_path) == (Path(first), Path(second))
+
+    def test_a_model_is_asked_of_both_and_both_must_have_it(self, configs: tuple[str, str], tmp_path: Path) -> None:
+        first, second = configs
+        asked = {"--baseline-config": first, "--candidate-config": second, "--model": "fast"}
+        found = settings(asked)
+        assert (found.baseline_model, found.model) == ("fast", "fast")
+        Path(first).write_text("model_list:\n  - {model_name: slow, litellm_params: {model: openai/gpt-4o}}\n")
+        assert refusal(asked) == f"{first} has no model 'fast'; its models are slow"
+
+    def test_a_configuration_for_a_candidate_alone_is_refused(self, configs: tuple[str, str]) -> None:
+        assert refusal({"--candidate-config": configs[0]}) == (
+            f"--candidate-config={configs[0]} is for a comparison: add --baseline RELEASE or --baseline-config FILE, "
+            "or use --gateway-config"
+        )
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"--baseline": URL, "--mock-url": MOCK},
+            {"--baseline": "1.79.3", "--litellm": URL, "--mock-url": MOCK},
+            {"--baseline": "1.79.3", "--candidate": URL, "--mock-url": MOCK},
+        ],
+        ids=["baseline", "litellm", "candidate"],
+    )
+    def test_a_gateway_that_runs_already_cannot_be_compared(self, options: dict[str, str]) -> None:
+        assert refusal(options) == (
+            "--baseline: gateways that are compared are started several times, since two processes of one release "
+            "differ; one that runs already (url:…) cannot be compared"
+        )
+
+    def test_a_baseline_that_is_no_litellm_is_named(self) -> None:
+        assert refusal({"--baseline": "latest"}).startswith("'latest' is not a LiteLLM release")
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from perfgate.errors import BadInput
+from perfgate.experiment.comparison import FIGURES
 from perfgate.experiment.metrics import METRICS
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.host import HostFingerprint
-from perfgate.thresholds import HostClass, Limit, host_class, load_thresholds
+from perfgate.settings import COMPARE_PROFILE
+from perfgate.thresholds import Comparing, HostClass, Limit, Scenario, host_class, load_thresholds
 
 WHOLE = """\
 profiles:
@@ -122,10 +124,12 @@ def test_a_limit_knows_the_line_of_its_number() -> None:
 
 
 def test_a_limit_in_both_directions_or_none_is_no_limit() -> None:
-    with pytest.raises(ValueError, match="p: exactly one of maximum=1, minimum=2 must be set"):
+    with pytest.raises(ValueError, match="p: exactly one of maximum=1, minimum=2 and margin=None must be set"):
         Limit("p", "why", "thresholds.yaml", 1, maximum=1, minimum=2)
-    with pytest.raises(ValueError, match="p: exactly one of maximum=None, minimum=None must be set"):
+    with pytest.raises(ValueError, match="p: exactly one of maximum=None, minimum=None and margin=None must be set"):
         Limit("p", "why", "thresholds.yaml", 1)
+    with pytest.raises(ValueError, match=r"p: exactly one of maximum=1, minimum=None and margin=0\.05 must be set"):
+        Limit("p", "why", "thresholds.yaml", 1, maximum=1, margin=0.05)
 
 
 def test_hosts_may_be_left_out() -> None:
@@ -315,7 +319,7 @@ def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
             "needs: {cores: 2}",
             "needs: {cores: 2, zzz: 1}",
             "7: scenarios.overhead.needs.zzz",
-            "unknown key; known are cores, services",
+            "unknown key; known are cores, services, baseline",
         ),
         (
             "{dispatch",
@@ -332,8 +336,8 @@ def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "min: 0.99",
             "margin: 5%",
-            "14: scenarios.overhead.limits.completed_ratio.margin",
-            "not supported yet by this version of perfgate",
+            "6: scenarios.overhead",
+            "some limits are margins, and overhead_p95_ms is not: make two scenarios of it",
         ),
         (', why: "another reason"', "", "14: scenarios.overhead.limits.completed_ratio", "the key why is missing"),
         ("window_s: 4}", "}", "8: scenarios.overhead.load", "the key window_s is missing"),
@@ -342,13 +346,13 @@ def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
             "max: 150.5, ",
             "",
             "18: scenarios.latency.limits.latency_p99_ms",
-            "expected either max or min, found neither",
+            "expected exactly one of max, min and margin, found none of them",
         ),
         (
             "max: 150.5",
             "max: 150.5, min: 1",
             "18: scenarios.latency.limits.latency_p99_ms",
-            "expected either max or min, found both",
+            "expected exactly one of max, min and margin, found max and min",
         ),
         (
             "latency_p99_ms",
@@ -419,7 +423,7 @@ def test_a_mistake_is_named_with_line_key_rule_and_what_was_found(
     assert complaints(changed(old, new)) == [f"thresholds.yaml:{where}: {complaint}"]
 
 
-@pytest.mark.parametrize("key", ["margin", "floor", "equivalent_within", "waivers", "drift_budget"])
+@pytest.mark.parametrize("key", ["equivalent_within", "waivers", "drift_budget"])
 def test_keys_of_later_versions_are_refused_and_not_read_past(key: str) -> None:
     (complaint,) = complaints(changed("max: 150.5", f"max: 150.5, {key}: 1"))
     assert complaint.endswith(f".{key}: not supported yet by this version of perfgate")
@@ -616,3 +620,228 @@ def test_a_scenario_may_need_services() -> None:
 def test_a_limit_may_be_nothing_at_all() -> None:
     text = WHOLE.replace("max: 60", "max: 0")
     assert load_thresholds(written(text), KNOWN).scenarios["overhead"].limits["overhead_p95_ms"].maximum == 0
+
+
+# --- two gateways compared ---
+
+COMPARED = """\
+profiles:
+  compare: {budget_minutes: 6, on_invalid: fail, scenarios: [regression]}
+  release: {budget_minutes: 90, on_invalid: fail, scenarios: [regression]}
+scenarios:
+  regression:
+    needs: {cores: 2, baseline: true}
+    load: {users: 2, window_s: 0.4, direct_rps: 60, tail_s: 3}
+    rounds: {minutes: 5, minutes_in: {release: 15}, generations_max: 8, looks: 4}
+    limits:
+      overhead_p95_ms:
+        why: "a reason"
+        margin: 5%
+        margin_in: {release: 2.5%}
+        floor: 0.2
+      latency_p99_ms: {margin: 20%, why: "another reason"}
+apparatus:
+  {dispatch_lag_p99_ms: 2, sent_ratio_min: 0.98, generator_cpu_ratio_max: 0.8, direct_p95_above_mock_delay_ms: 5}
+"""
+
+
+def compared(old: str = "", new: str = "") -> Scenario:
+    """The scenario of the sample, one thing changed."""
+    return load_thresholds(written(COMPARED.replace(old, new)), KNOWN).scenarios["regression"]
+
+
+def test_a_limit_by_margin_knows_its_line_its_floor_and_its_profiles() -> None:
+    first, second = compared().limits.values()
+    assert (first.maximum, first.minimum, first.margin, first.floor) == (None, None, 0.05, 0.2)
+    assert (first.why, first.path, first.line, first.basis) == ("a reason", "thresholds.yaml", 12, "")
+    assert dict(first.margin_in) == {"release": 0.025}
+    assert (second.margin, second.floor, dict(second.margin_in), second.line) == (0.2, 0.0, {}, 15)
+
+
+def test_a_profile_may_have_a_margin_of_its_own_and_it_is_said_that_it_is() -> None:
+    first, second = compared().limits.values()
+    assert (first.in_profile("release").margin, first.in_profile("release").basis) == (0.025, "of the profile release")
+    assert first.in_profile("compare") is first
+    assert second.in_profile("release") is second
+
+
+def test_how_long_two_gateways_are_compared() -> None:
+    rounds = compared().rounds
+    assert isinstance(rounds, Comparing)
+    assert (rounds.generations_max, rounds.looks) == (8, 4)
+    assert (rounds.minutes_of("compare"), rounds.minutes_of("release")) == (5, 15)
+    plain = compared(", minutes_in: {release: 15}, generations_max: 8, looks: 4", "").rounds
+    assert isinstance(plain, Comparing)
+    assert (plain.generations_max, plain.looks, plain.minutes_of("release")) == (12, 3, 5)
+
+
+def test_windows_without_a_gateway_may_have_a_rate_where_users_would_be_too_fast() -> None:
+    load = compared().load
+    assert load.schedule == ClosedLoop(users=2, warm_up_s=0, window_s=0.4, tail_s=3)
+    assert load.direct_schedule == OpenLoop(offered_rps=60, warm_up_s=0, window_s=0.4, tail_s=3)
+    assert compared(", direct_rps: 60", "").load.direct_schedule is None
+
+
+def test_a_scenario_needs_a_baseline_or_does_not() -> None:
+    assert compared().needs.baseline
+    assert not load_thresholds(written(WHOLE), KNOWN).scenarios["overhead"].needs.baseline
+
+
+def test_the_shipped_comparison_is_the_one_of_its_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    thresholds = load_thresholds(Path("thresholds.yaml"), METRICS)
+    assert thresholds.profiles[COMPARE_PROFILE].scenarios == ("regression",)
+    assert thresholds.scenarios["regression"].limits.keys() <= FIGURES.keys()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "complaint"),
+    [
+        (
+            "margin: 5%",
+            "margin: 0.05",
+            "12: LIMITS.overhead_p95_ms.margin",
+            "expected a percentage above 0 such as 5%, found 0.05",
+        ),
+        (
+            "margin: 5%",
+            "margin: 0%",
+            "12: LIMITS.overhead_p95_ms.margin",
+            "expected a percentage above 0 such as 5%, found '0%'",
+        ),
+        (
+            "margin: 5%",
+            "margin: -5%",
+            "12: LIMITS.overhead_p95_ms.margin",
+            "expected a percentage above 0 such as 5%, found '-5%'",
+        ),
+        (
+            "margin: 5%",
+            "margin: 5 %",
+            "12: LIMITS.overhead_p95_ms.margin",
+            "expected a percentage above 0 such as 5%, found '5 %'",
+        ),
+        (
+            "release: 2.5%",
+            "release: 2.5",
+            "13: LIMITS.overhead_p95_ms.margin_in.release",
+            "expected a percentage above 0 such as 5%, found 2.5",
+        ),
+        (
+            "release: 2.5%",
+            "relaese: 2.5%",
+            "13: LIMITS.overhead_p95_ms.margin_in.relaese",
+            "there is no profile 'relaese'; did you mean release?",
+        ),
+        (
+            "release: 2.5%",
+            "x: 2.5%",
+            "13: LIMITS.overhead_p95_ms.margin_in.x",
+            "there is no profile 'x'; the file has compare, release",
+        ),
+        ("floor: 0.2", "floor: -1", "14: LIMITS.overhead_p95_ms.floor", "expected a number of at least 0, found -1"),
+        (
+            "margin: 20%",
+            "margin: 20%, max: 3",
+            "15: LIMITS.latency_p99_ms",
+            "expected exactly one of max, min and margin, found max and margin",
+        ),
+        (
+            "margin: 20%, ",
+            "",
+            "15: LIMITS.latency_p99_ms",
+            "expected exactly one of max, min and margin, found none of them",
+        ),
+        (
+            "margin: 20%",
+            "max: 20",
+            "5: scenarios.regression",
+            "some limits are margins, and latency_p99_ms is not: make two scenarios of it",
+        ),
+        ("margin: 20%", "margin: 20%, max_on: {}", "15: LIMITS.latency_p99_ms", "max_on goes with max"),
+        (
+            ", baseline: true",
+            "",
+            "5: scenarios.regression",
+            "limits by margin compare with a baseline: they go with needs: {baseline: true}, and only they",
+        ),
+        ("baseline: true", "baseline: 1", "6: scenarios.regression.needs.baseline", "expected true or false, found 1"),
+        ("minutes: 5", "minutes: 0", "8: scenarios.regression.rounds.minutes", "expected a number above 0, found 0"),
+        (
+            "{release: 15}",
+            "{relase: 15}",
+            "8: scenarios.regression.rounds.minutes_in.relase",
+            "there is no profile 'relase'; did you mean release?",
+        ),
+        (
+            "{release: 15}",
+            "{release: x}",
+            "8: scenarios.regression.rounds.minutes_in.release",
+            "expected a number above 0, found 'x'",
+        ),
+        (
+            "generations_max: 8",
+            "generations_max: 1.5",
+            "8: scenarios.regression.rounds.generations_max",
+            "expected a whole number above 0, found 1.5",
+        ),
+        ("looks: 4", "looks: 0", "8: scenarios.regression.rounds.looks", "expected a whole number above 0, found 0"),
+        ("looks: 4", "look: 4", "8: scenarios.regression.rounds.look", "unknown key; did you mean looks?"),
+        (
+            "direct_rps: 60",
+            "direct_rps: 0",
+            "7: scenarios.regression.load.direct_rps",
+            "expected a number above 0, found 0",
+        ),
+        (
+            "users: 2",
+            "offered_rps: 2",
+            "7: scenarios.regression.load",
+            "direct_rps goes with users, not with offered_rps",
+        ),
+        (
+            "{minutes: 5, minutes_in: {release: 15}, generations_max: 8, looks: 4}",
+            "{generations: 2, per_generation: 4, per_generation_max: 4}",
+            "5: scenarios.regression",
+            "limits by margin go with rounds: {minutes: …}",
+        ),
+        (
+            "{minutes: 5, minutes_in: {release: 15}, generations_max: 8, looks: 4}",
+            "5",
+            "8: scenarios.regression.rounds",
+            "expected keys with values, found 5",
+        ),
+    ],
+)
+def test_a_mistake_in_a_comparison_is_named_with_its_line(old: str, new: str, where: str, complaint: str) -> None:
+    assert COMPARED.count(old) == 1, f"{old!r} must stand once in the sample"
+    where = where.replace("LIMITS", "scenarios.regression.limits")
+    assert complaints(COMPARED.replace(old, new)) == [f"thresholds.yaml:{where}: {complaint}"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "complaint"),
+    [
+        ("max: 150.5", "max: 150.5, floor: 1", "18: scenarios.latency.limits.latency_p99_ms", "floor goes with margin"),
+        (
+            "max: 150.5",
+            "max: 150.5, margin_in: {quick: 5%}",
+            "18: scenarios.latency.limits.latency_p99_ms",
+            "margin_in goes with margin",
+        ),
+        (
+            "needs: {cores: 2}",
+            "needs: {baseline: true}",
+            "6: scenarios.overhead",
+            "limits by margin compare with a baseline: they go with needs: {baseline: true}, and only they",
+        ),
+        (
+            "{generations: 1, per_generation: 2, per_generation_max: 2}",
+            "{minutes: 5}",
+            "15: scenarios.latency",
+            "rounds: {minutes: …} goes with limits by margin",
+        ),
+    ],
+)
+def test_what_belongs_to_a_comparison_is_refused_elsewhere(old: str, new: str, where: str, complaint: str) -> None:
+    assert complaints(changed(old, new)) == [f"thresholds.yaml:{where}: {complaint}"]

@@ -1,6 +1,7 @@
-"""A LiteLLM callback of known cost, to see whether a comparison finds what is known to be there.
+r"""A LiteLLM callback of known cost, to see whether a comparison finds what is known to be there.
 
-    pytest tests/perf --litellm 1.79.3 --baseline-config tools/burner/idle.yaml --candidate-config tools/burner/burns.yaml
+    pytest tests/perf --candidate 1.79.3 --baseline-config tools/burner/idle.yaml \
+        --candidate-config tools/burner/burns.yaml
 
 Each request burns so much CPU in the event loop before it goes on. `idle` is the same callback without the burning, so
 that the two arms differ in that alone.

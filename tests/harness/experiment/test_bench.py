@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, cast
@@ -169,6 +169,26 @@ class TestGateways:
         facts = told["litellm 1.106.2 (litellm-1)"]
         assert facts["source"]["words"] == "litellm 1.106.2"
         assert (facts["deps"], facts["until"], facts["python_version"]) == ("of-its-time", None, "3.12.7")
+
+    def test_two_that_are_compared_are_told_apart_by_what_runs_in_them(self, cache: FakeCache, tmp_path: Path) -> None:
+        """The environment holds the default release, whichever is asked for."""
+        told: list[str] = []
+        with bench_of(cache, tmp_path, on_difference=told.append) as bench, ExitStack() as until_closed:
+            baseline = GatewaySpec(Release("1.79.3"), apart="baseline")
+            candidate = GatewaySpec(Release(DEFAULT_RELEASE), apart="candidate")
+            bench.start_gateways([baseline, candidate], until_closed)
+            assert bench.unasked_differences(baseline, candidate) == [
+                f"baseline is to be litellm 1.79.3, and litellm {DEFAULT_RELEASE} runs"
+            ]
+            assert told == []
+            newer = Packages((f"litellm=={DEFAULT_RELEASE}", "redis==5.0"))
+            bench.facts[candidate] = replace(bench.facts[candidate], packages=newer)
+            assert len(bench.unasked_differences(baseline, candidate)) == 1
+            assert told == ["1 packages differ: redis 5.0 is installed in candidate only"]
+            same = replace(baseline, apart="candidate")
+            bench.facts[same] = bench.facts[candidate]
+            assert bench.unasked_differences(baseline, same)[-1] == "redis 5.0 is installed in candidate only"
+            assert len(told) == 1, "of one release it is among what nobody asked for"
 
     def test_a_users_configuration_is_what_they_run(self, cache: FakeCache, tmp_path: Path) -> None:
         config = tmp_path / "config.yaml"

@@ -30,7 +30,7 @@ from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.process_tree import TreeSnapshot, snapshot
 from perfgate.stack.sources import Release, RunningUrl
-from tests.harness.synthetic import load_result
+from tests.harness.synthetic import NEW, OLD, load_result
 
 STEADY: Final = OpenLoop(offered_rps=50, warm_up_s=2, window_s=4)
 DIRECT: Final = Arm("direct", None)
@@ -414,14 +414,14 @@ class TestEnd:
         for time_left_s, rounds in [(block_s - 0.1, 6), (block_s + 0.1, 10)]:
             measurement = run(FakeBench(), time_left_s=lambda left_s=time_left_s: left_s)
             assert len(measurement.rounds) == rounds
-            assert ("budget_minutes" in measurement.stopped) == (rounds == 6)
+            assert measurement.stopped == ("the time is used up" if rounds == 6 else "the most rounds are done")
 
     def test_a_closed_loop_is_planned_by_its_times_too(self, bench: FakeBench) -> None:
         closed = ClosedLoop(users=4, warm_up_s=2, window_s=4)
         assert len(run(bench, schedule=closed, time_left_s=lambda: 1.0).rounds) == 6
 
     def test_it_ends_after_the_most_rounds(self, bench: FakeBench) -> None:
-        assert run(bench).stopped == "per_generation_max rounds are done"
+        assert run(bench).stopped == "the most rounds are done"
 
     def test_everything_measured_so_far_is_told_after_every_window(self, bench: FakeBench) -> None:
         told: list[int] = []
@@ -436,6 +436,126 @@ class TestEnd:
         assert (told[1].planned, told[-1].planned) == (12, 20)
         assert told[1].left_s == pytest.approx(3 * 2 * 2 * 6.2)
         assert {progress.text.split(",")[0] for progress in told[1:]} == {"direct", "gateway"}
+
+
+def looked_after(plan: RoundsPlan) -> dict[int, int]:
+    """Which look comes after how many rounds."""
+    looks = {rounds: plan.look_after(rounds) for rounds in range(plan.per_generation_max + 1)}
+    return {rounds: look for rounds, look in looks.items() if look is not None}
+
+
+class TestLooks:
+    @pytest.mark.parametrize(
+        ("plan", "looks"),
+        [
+            (RoundsPlan(2, 3, 5), {3: 1, 4: 2, 5: 3}),
+            (RoundsPlan(2, 3, 3), {3: 1}),
+            (RoundsPlan(2, 4, 12, look_every=4), {4: 1, 8: 2, 12: 3}),
+            (RoundsPlan(2, 2, 7, look_every=3), {2: 1, 5: 2, 7: 3}),
+            (RoundsPlan(2, 2, 3, look_every=9), {2: 1, 3: 2}),
+        ],
+        ids=["every round", "one", "even", "the last one early", "only at the end"],
+    )
+    def test_a_plan_says_how_many_there_are_and_after_which_rounds(
+        self, plan: RoundsPlan, looks: dict[int, int]
+    ) -> None:
+        assert looked_after(plan) == looks
+        assert plan.looks == len(looks)
+
+    def test_a_measurement_knows_which_look_it_is_at(self, bench: FakeBench) -> None:
+        seen: list[tuple[int, int, int]] = []
+
+        def until(measurement: Measurement) -> bool:
+            seen.append((len(measurement.rounds), measurement.look, measurement.looks))
+            return False
+
+        measurement = run(bench, plan=RoundsPlan(2, 2, 7, look_every=3), until=until)
+        assert seen == [(4, 1, 3), (10, 2, 3), (14, 3, 3)]
+        assert (measurement.look, measurement.looks) == (3, 3)
+
+    @pytest.mark.parametrize("clear_at", [1, 2])
+    def test_ended_by_a_clear_answer_it_stays_at_that_look(self, bench: FakeBench, clear_at: int) -> None:
+        plan = RoundsPlan(2, 2, 6, look_every=2)
+        measurement = run(bench, plan=plan, until=lambda measured: measured.look == clear_at)
+        assert (measurement.look, len(measurement.rounds)) == (clear_at, 4 * clear_at)
+        assert measurement.stopped == "every limit was decided"
+
+    def test_time_that_runs_out_makes_it_the_last_look_which_may_spend_all_that_is_left(self, bench: FakeBench) -> None:
+        left_s = iter([1e9, 1e9, 1.0])
+        measurement = run(bench, plan=RoundsPlan(2, 2, 12, look_every=4), time_left_s=lambda: next(left_s))
+        assert len(measurement.rounds) == 2 * 4
+        assert (measurement.look, measurement.looks) == (4, 4)
+        assert measurement.stopped == "the time is used up"
+
+
+COMPARED: Final = (DIRECT, OLD, NEW)
+
+
+class TestComparing:
+    def test_both_arms_have_processes_of_their_own_even_of_one_release(self, bench: FakeBench) -> None:
+        assert OLD.gateway is not None
+        same = replace(NEW, gateway=replace(OLD.gateway, apart="candidate"))
+        run(bench, (DIRECT, OLD, same))
+        assert [spec.apart for spec, _ in bench.started] == ["baseline", "candidate"] * 2
+
+    def test_one_direct_window_a_block_is_enough(self, bench: FakeBench) -> None:
+        plan = RoundsPlan(generations=4, per_generation=10, per_generation_max=10, one_direct=True)
+        measurement = run(bench, COMPARED, plan=plan)
+        direct = [window for window in measurement.windows if window.arm == "direct"]
+        assert [window.round for window in direct] == list(range(10))
+        assert len({window.generation for window in direct}) > 1, "in a generation that is drawn"
+        assert len({window.position for window in direct}) > 1, "at a place that is drawn"
+        for arm in ("baseline", "candidate"):
+            assert len(measurement.of_arm(arm)) == 40
+
+    def test_the_time_of_a_block_is_that_of_its_windows(self, bench: FakeBench) -> None:
+        """Four generations of both arms, and one direct window."""
+        block_s = 8 * (STEADY.warm_up_s + STEADY.window_s + WINDOW_EXTRA_S) + (2 + 1 + WINDOW_EXTRA_S)
+        plan = RoundsPlan(4, 1, 2, one_direct=True)
+        for left_s, rounds in ((block_s - 0.1, 4), (block_s + 0.1, 8)):
+            measurement = run(
+                FakeBench(),
+                COMPARED,
+                plan=plan,
+                direct_schedule=replace(STEADY, window_s=1),
+                time_left_s=lambda left_s=left_s: left_s,
+            )
+            assert len(measurement.rounds) == rounds
+
+    def test_arms_that_differ_in_what_nobody_asked_for_are_not_measured(self, bench: FakeBench) -> None:
+        bench.unasked = ("Python is 3.11 in baseline, 3.12 in candidate",)
+        measurement = run(bench, COMPARED)
+        assert (measurement.unasked, measurement.windows) == (bench.unasked, ())
+        assert measurement.stopped == "nothing was measured"
+        assert bench.generator.jobs == []
+        assert bench.closed == 1
+
+    def test_only_a_baseline_and_a_candidate_are_held_against_each_other(self, bench: FakeBench) -> None:
+        bench.unasked = ("Python differs",)
+        assert run(bench, (DIRECT, GATEWAY, OTHER)).unasked == ()
+        assert run(FakeBench(), COMPARED).unasked == ()
+
+    def test_a_plan_says_how_long_users_settle_a_gateway(self, bench: FakeBench) -> None:
+        users = ClosedLoop(users=2, warm_up_s=0, window_s=0.4)
+        run(bench, COMPARED, users, plan=replace(PLAN, settle_s=0.6))
+        assert {job.schedule.window_s for job in bench.settle_jobs} == {0.6}
+
+
+class TestFitted:
+    def test_a_plan_may_get_other_rounds_once_its_gateways_are_up_and_settled(self, bench: FakeBench) -> None:
+        asked: list[tuple[RoundsPlan, int, int]] = []
+        told: list[Progress] = []
+
+        def fitted(plan: RoundsPlan) -> RoundsPlan:
+            asked.append((plan, len(bench.started), len(bench.generator.jobs)))
+            return replace(plan, per_generation=1, per_generation_max=4, look_every=3)
+
+        measurement = run(bench, fitted=fitted, on_progress=told.append)
+        assert asked == [(PLAN, 2, 2)]
+        assert len(measurement.rounds) == 2 * 4
+        assert (measurement.looks, measurement.rounds_planned_max) == (2, 8)
+        assert [progress.planned for progress in told[1:5]] == [4] * 4
+        assert told[-1].planned == 16
 
 
 class TestDeath:
@@ -490,3 +610,8 @@ class TestDeath:
 def test_a_plan_without_rounds_is_refused(numbers: tuple[int, int, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         RoundsPlan(*numbers)
+
+
+def test_a_plan_that_never_looks_again_is_refused() -> None:
+    with pytest.raises(ValueError, match="look_every=0 must be at least 1"):
+        RoundsPlan(1, 1, 2, look_every=0)

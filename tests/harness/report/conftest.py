@@ -1,7 +1,9 @@
 """Records with known content, made in one call."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from perfgate.comparison_verdict import judge_comparison
 from perfgate.experiment import health
 from perfgate.experiment.measurement import Measurement
 from perfgate.record import JudgementRecord, MeasurementRecord, Record
@@ -26,6 +28,7 @@ def a_record(**changes: Any) -> Record:
         "scenarios": ["overhead"],
         "limits": {"overhead": ["overhead_p95_ms"]},
         "gateway": "litellm 1.106.2",
+        "baseline": None,
         "on_invalid": "warn",
         "thresholds_path": "thresholds.yaml",
         "thresholds_sha256": "0",
@@ -50,6 +53,20 @@ def a_judgement(
     measured = measured if measured is not None else synthetic.measurement(scenario=scenario)
     limit = Limit(metric, "a reason", "thresholds.yaml", 8, maximum=maximum, basis=basis)
     return judgement_record(judge(measured, limit, health.check(measured, APPARATUS), None))
+
+
+def a_compared_judgement(
+    metric: str, measured: Measurement, *, margin: float = 0.05, floor: float = 0.0, basis: str = ""
+) -> JudgementRecord:
+    """The verdict on one metric of a comparison that is made up."""
+    limit = Limit(metric, "a reason", "thresholds.yaml", 8, margin=margin, floor=floor, basis=basis)
+    return judgement_record(judge_comparison(measured, {metric: limit}, health.check(measured, APPARATUS))[metric])
+
+
+def two_arms(ratio: float, wobble: Sequence[float] = (0.98, 1.02, 1.01, 0.99)) -> Measurement:
+    """Four generations around a candidate that is slower by a ratio, in everything."""
+    baseline = [synthetic.Truth().slower(w) for w in wobble]
+    return synthetic.comparison(baseline, [synthetic.Truth().slower(ratio * w) for w in wobble[::-1]])
 
 
 def a_measurement(**truth: Any) -> MeasurementRecord:

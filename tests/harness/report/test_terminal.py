@@ -1,5 +1,6 @@
 """Does the end of a run show every verdict, what speaks against it, and how it ended?"""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from perfgate.measure.histogram import Histogram
 from perfgate.report.terminal import MEANINGS, closing_line, cross_checks, table
 from perfgate.run import measurement_record
 from tests.harness import synthetic
-from tests.harness.report.conftest import a_judgement, a_measurement, a_record
+from tests.harness.report.conftest import a_compared_judgement, a_judgement, a_measurement, a_record, two_arms
 
 
 def cells(line: str) -> list[str]:
@@ -102,6 +103,66 @@ def test_a_measurement_without_a_gateway_has_nothing_to_check() -> None:
     measured = synthetic.measurement(rounds=1)
     direct = replace(measured, windows=tuple(w for w in measured.windows if w.arm == "direct"))
     assert cross_checks([measurement_record(direct)]) == []
+
+
+def test_a_row_of_a_comparison_has_both_figures_and_the_slowdown_with_its_interval() -> None:
+    failed = a_compared_judgement("cpu_per_request_ms", two_arms(1.5), floor=0.2)
+    row = cells(table([failed], 140, colour=False).splitlines()[1])
+    assert row[:3] == ["regression", "CPU per request", "8 -> 12 ms"]
+    change, low, high = re.fullmatch(r"(\S+) % \((\S+) to (\S+)\)", row[3]).groups()  # type: ignore[union-attr]
+    assert change == "+50.0"
+    assert 30 < float(low) < 50 < float(high) < 80
+    assert row[4:] == ["at most +5 %, or 0.2 ms", "FAIL"]
+
+
+def test_throughput_that_fell_is_a_slowdown_above_0() -> None:
+    row = cells(table([a_compared_judgement("throughput_rps", two_arms(1.5))], 140, colour=False).splitlines()[1])
+    assert row[2] == "150 -> 100 requests/s"
+    assert row[3].startswith("+50.0 % (+")
+
+
+def test_a_pass_says_so_when_it_is_an_improvement() -> None:
+    rows = [a_compared_judgement("rss_mib", two_arms(ratio), margin=0.3) for ratio in (0.7, 1.0, 1.3)]
+    better, same, worse = (cells(line)[-1] for line in table(rows, 140, colour=False).splitlines()[1:])
+    assert (better, same, worse) == ("PASS, improvement", "PASS", "INVALID")
+
+
+def test_an_interval_without_an_end_says_none() -> None:
+    flat = a_compared_judgement("rss_mib", two_arms(1.2, (1.0, 1.0)))
+    row = cells(table([flat], 140, colour=False).splitlines()[1])
+    assert row[3] == "+20.0 % (none to none)"
+    assert row[5] == "INVALID"
+
+
+def test_a_comparison_that_was_not_read_says_so() -> None:
+    differ = a_compared_judgement("rss_mib", replace(two_arms(1.0), unasked=("Python differs",)))
+    row = cells(table([differ], 140, colour=False).splitlines()[1])
+    assert row == ["regression", "resident memory", "not read", "at most +5 %", "INVALID"]
+
+
+def test_a_margin_of_the_profile_is_starred_as_any_limit_that_is_not_the_files_own() -> None:
+    judged = a_compared_judgement("rss_mib", two_arms(1.0), margin=0.3, basis="of the profile release")
+    row, note = table([judged], 140, colour=False).splitlines()[1:]
+    assert cells(row)[4] == "at most +30 % *"
+    assert note == "* of the profile release"
+
+
+def test_a_comparison_has_no_header_to_be_checked_by() -> None:
+    assert cross_checks([measurement_record(two_arms(1.0))]) == []
+
+
+def test_the_closing_line_of_a_comparison_names_both_arms() -> None:
+    record = a_record(
+        seed=7,
+        profile="compare",
+        gateway="litellm 1.102.4",
+        baseline="litellm 1.79.3",
+        judgements=[a_compared_judgement("rss_mib", two_arms(1.5))],
+    )
+    assert closing_line(record, ExitCode.FAIL) == (
+        "perfgate: 0 PASS, 1 FAIL, 0 INVALID; profile compare, litellm 1.102.4 against litellm 1.79.3, seed 7; "
+        "exit code 1: a limit or a test failed"
+    )
 
 
 def test_the_closing_line_counts_verdicts_and_says_what_the_code_means() -> None:

@@ -56,7 +56,7 @@ def test_a_p_value_out_of_range_is_refused(p: float) -> None:
 def test_wrong_arguments_name_value_and_rule() -> None:
     with pytest.raises(ValueError, match=r"^p_values has shape \(1, 1\), must be one a hypothesis$"):
         holm([[0.5]])
-    with pytest.raises(ValueError, match="^alpha=5 must be between 0 and 1$"):
+    with pytest.raises(ValueError, match=r"^alpha=5 must be between 0 and 1$"):
         rejected([0.5], 5)
 
 

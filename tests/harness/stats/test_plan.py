@@ -35,7 +35,7 @@ def literal_chances(generations: int, rounds: int, arguments: dict[str, Any]) ->
     """Of a PASS for equal arms and a FAIL at twice the margin, at the last look."""
     noise, margin, looks = arguments["noise"], arguments["margin"], arguments["looks"]
     alpha = alpha_at_look(arguments["alpha"], looks, looks)
-    run = {
+    run: dict[str, Any] = {
         "allowed": 1 + margin,
         "standard_error": math.sqrt(noise.process_sd**2 / generations + noise.round_sd**2 / (generations * rounds)),
         "degrees_of_freedom": generations - 1,
@@ -57,8 +57,8 @@ def literal_plan(arguments: dict[str, Any]) -> tuple[int, int]:
     ]
     enough = [one for one in fitting if min(literal_chances(*one, arguments)) >= arguments["power"]]
     if enough:
-        return min(enough, key=lambda one: literal_duration_s(*one, arguments))
-    return max(fitting, key=lambda one: min(literal_chances(*one, arguments)))
+        return min(enough, key=lambda one: literal_duration_s(one[0], one[1], arguments))
+    return max(fitting, key=lambda one: min(literal_chances(one[0], one[1], arguments)))
 
 
 @pytest.mark.slow
@@ -162,10 +162,14 @@ def changed(**fields: Any) -> Plan:
 
 def test_a_plan_that_is_enough_says_what_it_does_and_what_to_expect() -> None:
     assert MADE.words == [
-        "plan: 12 generations of each arm, 42 rounds in each, at most 4.8 minutes (1.8 of them starting); "
-        "a look after 14, 28 and 42 rounds",
-        "expected: a limit of +5.0% passes equal arms with a chance of 100% and fails +10.0% with 92% "
-        "(SD of a pair: 3.1% between processes, 10.0% between rounds)",
+        (
+            "plan: 12 generations of each arm, 42 rounds in each, at most 4.8 minutes (1.8 of them starting); "
+            "a look after 14, 28 and 42 rounds"
+        ),
+        (
+            "expected: a limit of +5.0% passes equal arms with a chance of 100% and fails +10.0% with 92% "
+            "(SD of a pair: 3.1% between processes, 10.0% between rounds)"
+        ),
     ]
 
 
@@ -183,8 +187,10 @@ def test_a_plan_that_is_not_enough_says_which_time_would_be() -> None:
 
 def test_a_plan_that_time_cannot_cure_says_so() -> None:
     assert changed(power_to_pass=0.6, enough_after_s=None).words[2:] == [
-        "that is less than the 90% wanted: no number of rounds would reach it with as many generations as there may be; "
-        "allow more of them, or a margin larger than 5.0%"
+        (
+            "that is less than the 90% wanted: no number of rounds would reach it with as many generations as there "
+            "may be; allow more of them, or a margin larger than 5.0%"
+        )
     ]
 
 
