@@ -838,8 +838,8 @@ def standard_errors(runs: int) -> str:
 
     fewer = max(1, runs // BOOTSTRAP_EVERY)
     return (
-        f"Standard error of a share, in points: {points(0.95, runs)} at 95 %, {points(0.5, runs)} at 50 % ({runs:,} runs "
-        f"a cell); {points(0.95, fewer)} at 95 % for the bootstrap of percentiles ({fewer:,} runs)."
+        f"Standard error of a share, in points: {points(0.95, runs)} at 95 %, {points(0.5, runs)} at 50 % "
+        f"({runs:,} runs a cell); {points(0.95, fewer)} at 95 % for the bootstrap of percentiles ({fewer:,} runs)."
     )
 
 

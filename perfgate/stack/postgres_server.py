@@ -23,7 +23,7 @@ import psycopg
 from psycopg import sql
 
 from perfgate.errors import BadInput, StackFailed
-from perfgate.stack.database import CONNECT_TIMEOUT_S, in_words
+from perfgate.stack.database import APPLICATION_NAME, CONNECT_TIMEOUT_S, in_words
 
 OPTION: Final = "--postgres-url"
 #: The first that can drop a database which somebody is connected to.
@@ -240,7 +240,7 @@ def _start_time(pid: str) -> str | None:
         return None
 
 
-def _connected(url: str, application_name: str = "perfgate") -> psycopg.Connection[Any]:
+def _connected(url: str, application_name: str = APPLICATION_NAME) -> psycopg.Connection[Any]:
     return psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S, autocommit=True, application_name=application_name)
 
 

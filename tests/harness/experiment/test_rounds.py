@@ -499,20 +499,20 @@ class TestComparing:
         assert [spec.apart for spec, _ in bench.started] == ["baseline", "candidate"] * 2
 
     def test_one_direct_window_a_block_is_enough(self, bench: FakeBench) -> None:
-        plan = RoundsPlan(generations=4, per_generation=10, per_generation_max=10, one_direct=True)
+        plan = RoundsPlan(generations=2, per_generation=10, per_generation_max=10, one_direct=True)
         measurement = run(bench, COMPARED, plan=plan)
         direct = [window for window in measurement.windows if window.arm == "direct"]
         assert [window.round for window in direct] == list(range(10))
         assert len({window.generation for window in direct}) > 1, "in a generation that is drawn"
         assert len({window.position for window in direct}) > 1, "at a place that is drawn"
         for arm in ("baseline", "candidate"):
-            assert len(measurement.of_arm(arm)) == 40
+            assert len(measurement.of_arm(arm)) == 20
 
     def test_the_time_of_a_block_is_that_of_its_windows(self, bench: FakeBench) -> None:
-        """Four generations of both arms, and one direct window."""
-        block_s = 8 * (STEADY.warm_up_s + STEADY.window_s + WINDOW_EXTRA_S) + (2 + 1 + WINDOW_EXTRA_S)
-        plan = RoundsPlan(4, 1, 2, one_direct=True)
-        for left_s, rounds in ((block_s - 0.1, 4), (block_s + 0.1, 8)):
+        """Two generations of both arms, and one direct window."""
+        block_s = 4 * (STEADY.warm_up_s + STEADY.window_s + WINDOW_EXTRA_S) + (2 + 1 + WINDOW_EXTRA_S)
+        plan = RoundsPlan(2, 1, 2, one_direct=True)
+        for left_s, rounds in ((block_s - 0.1, 2), (block_s + 0.1, 4)):
             measurement = run(
                 FakeBench(),
                 COMPARED,

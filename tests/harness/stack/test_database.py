@@ -8,7 +8,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 
-from perfgate.stack.database import Database, DatabaseFailed, SpendRows
+from perfgate.stack.database import APPLICATION_NAME, Database, DatabaseFailed, SpendRows
 from perfgate.stack.postgres import Postgres
 from perfgate.stack.postgres_server import fresh_database
 from perfgate.stack.processes import ProcessBackend, free_port
@@ -85,7 +85,9 @@ def test_the_spend_of_a_key_is_what_litellm_says(url: str, session: psycopg.Conn
 
 @pytest.mark.slow
 def test_connections_are_those_of_others_to_this_database(server: str, url: str) -> None:
+    """Our own are left out, also that of another thread, which counts rows at the same time."""
     with ExitStack() as stack:
+        stack.enter_context(psycopg.connect(url, application_name=APPLICATION_NAME))
         for _ in range(2):
             stack.enter_context(psycopg.connect(url))
         stack.enter_context(psycopg.connect(server))
