@@ -577,16 +577,12 @@ def merge(parts: Iterator[Results]) -> Results:
     return {name: value for part in parts for name, value in part.items()}
 
 
+#: Generations, and rounds in each: the pilot's, two that take less time, and one for a margin half as wide.
 GATE: Final = (10, 66)
 WIDER_GATE: Final = (12, 42)
 WIDEST_GATE: Final = (16, 18)
 RELEASE: Final = (30, 57)
-PROFILES: Final = {
-    "gate": (GATE, 0.05),
-    "wider gate": (WIDER_GATE, 0.05),
-    "widest gate": (WIDEST_GATE, 0.05),
-    "release": (RELEASE, 0.025),
-}
+MARGINS: Final = {GATE: 0.05, WIDER_GATE: 0.05, WIDEST_GATE: 0.05, RELEASE: 0.025}
 FEW_GENERATIONS: Final = (4, 6, 8, 10, 12, 14)
 RULE_MODELS: Final = (
     "normal",
@@ -637,8 +633,9 @@ def cells(runs: int) -> Iterator[Cell]:
         yield cell(
             "tails_bootstrap", tails_bootstrap, "requests", Shape(max(1, runs // BOOTSTRAP_EVERY), generations, rounds)
         )
-    for size, margin in PROFILES.values():
-        yield cell("families", rule, "normal", Shape(runs, *size), margin=margin, families=tuple(FAMILIES))
+    families = tuple(FAMILIES)
+    yield cell("families", rule, "normal", Shape(runs, *WIDER_GATE), margin=MARGINS[WIDER_GATE], families=families)
+    for size, margin in MARGINS.items():
         for model in RULE_MODELS:
             yield cell("rule", rule, model, Shape(runs, *size), margin=margin)
     for looks in LOOKS:
@@ -734,9 +731,10 @@ def tables(held: Held) -> list[tuple[str, list[str]]]:
         ),
     ]
     made.append(("Percentiles of merged histograms", tail_table(results)))
-    for profile, (shape, margin) in PROFILES.items():
-        made.append((f"Families, {profile}", family_table(results, shape, margin)))
-    made.append(("The whole rule", rule_table(results)))
+    made.append(("Six limits judged together", family_table(results)))
+    for (generations, rounds), margin in MARGINS.items():
+        title = f"The whole rule: {generations} generations of {rounds} rounds, margin {percent(margin)}"
+        made.append((title, rule_table(results, generations, rounds)))
     made.append(("Looks", look_table(results)))
     return made
 
@@ -767,11 +765,11 @@ def tail_table(results: Callable[[str], Results | None]) -> list[str]:
     return table(["generations", *head], lines)
 
 
-def family_table(results: Callable[[str], Results | None], shape: tuple[int, int], margin: float) -> list[str]:
-    found = results("families/normal/{}x{}/3".format(*shape))
+def family_table(results: Callable[[str], Results | None]) -> list[str]:
+    found = results("families/normal/{}x{}/3".format(*WIDER_GATE))
     if found is None:
         return []
-    at, beyond = f"+{percent(margin)}", f"+{percent(2 * margin)}"
+    at, beyond = f"+{percent(MARGINS[WIDER_GATE])}", f"+{percent(2 * MARGINS[WIDER_GATE])}"
     asked = {
         f"wrong FAIL, all six at {at}": "boundary_all.wrong_fail",
         f"wrong FAIL, one at {at}, five equal": "boundary_one.wrong_fail",
@@ -785,7 +783,7 @@ def family_table(results: Callable[[str], Results | None], shape: tuple[int, int
     return table(["", *(words for words, _ in FAMILIES.values())], rows)
 
 
-def rule_table(results: Callable[[str], Results | None]) -> list[str]:
+def rule_table(results: Callable[[str], Results | None], generations: int, rounds: int) -> list[str]:
     asked = {
         "wrong FAIL, all at the margin": "boundary_all.wrong_fail",
         "wrong FAIL, one at the margin, five at twice": "boundary_beside_broken.wrong_fail",
@@ -797,13 +795,11 @@ def rule_table(results: Callable[[str], Results | None]) -> list[str]:
         "control: FAIL": "control",
     }
     rows = []
-    for (generations, rounds), margin in PROFILES.values():
-        for model in RULE_MODELS:
-            found = results(f"rule/{model}/{generations}x{rounds}/3")
-            if found is not None:
-                label = f"{generations} of {rounds}, margin {percent(margin)}: {MODELS[model].words}"
-                rows.append([label, *(percent(found[f"holm.{what}"]) for what in asked.values())])
-    return table(["generations of rounds, noise", *asked], rows)
+    for model in RULE_MODELS:
+        found = results(f"rule/{model}/{generations}x{rounds}/3")
+        if found is not None:
+            rows.append([MODELS[model].words, *(percent(found[f"holm.{what}"]) for what in asked.values())])
+    return table(["noise", *asked], rows)
 
 
 def look_table(results: Callable[[str], Results | None]) -> list[str]:
@@ -864,10 +860,15 @@ def main() -> int:
 
 
 def simulate(data: Path, runs: int, seed: int, models: list[str], *, again: bool) -> Held:
-    """Compute what `data` lacks, writing the whole file after each cell; returns what it then holds."""
+    """Compute what `data` lacks, writing the whole file after each cell; returns what it then holds.
+
+    What no table asks for any more leaves the file.
+    """
     found: Held = json.loads(data.read_text(encoding="utf-8")) if data.exists() else {}
     known = {cell.key for cell in cells(runs)}
     held = {key: cell for key, cell in found.items() if key in known}
+    if held != found:
+        keep(data, held)
     for cell in cells(runs):
         # As they come back from the file, where a tuple is a list.
         asked = json.loads(json.dumps(cell.asked(seed)))
@@ -876,9 +877,13 @@ def simulate(data: Path, runs: int, seed: int, models: list[str], *, again: bool
         started_mono_s = time.monotonic()
         results = cell.compute(np.random.default_rng([seed, zlib.crc32(cell.key.encode())]))
         held[cell.key] = {"asked": asked, "results": {name: round(value, 6) for name, value in results.items()}}
-        write_atomically(data, json.dumps(held, indent=1, sort_keys=True) + "\n")
+        keep(data, held)
         print(f"{cell.key}: {time.monotonic() - started_mono_s:.1f} s", file=sys.stderr, flush=True)
     return held
+
+
+def keep(data: Path, held: Held) -> None:
+    write_atomically(data, json.dumps(held, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

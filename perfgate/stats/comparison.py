@@ -165,7 +165,7 @@ def slowdown_of(log_ratios_of_generations: npt.ArrayLike) -> Slowdown:
 
     Args:
         log_ratios_of_generations: shape (G,), finite: `generation_means`, or ln of the ratio of any two figures that
-            rest on all of a generation, such as percentiles of merged histograms or overheads.
+            rest on all of a generation, such as CPU time per request, percentiles of merged histograms or overheads.
 
     Raises:
         TooFewGenerations: fewer than 2.
