@@ -58,6 +58,8 @@ def chosen_stack(settings: Settings, generations: int, look: Callable[[], Engine
         return found[0]
 
     gateway, reason = settings.gateway, settings.gateway.not_in_containers
+    if reason is None and settings.baseline is not None:
+        reason = settings.baseline.not_in_containers
     if settings.stack == "auto" and reason is not None:
         choice = StackChoice("processes", reason)
     else:

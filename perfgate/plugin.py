@@ -12,6 +12,8 @@ shows what stands in it: the same lines, the same exit code as without -n. The w
 """
 
 import os
+import signal
+import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -197,6 +199,13 @@ def _begin(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     except StackFailed as error:
         pytest.exit(str(error), returncode=int(error.exit_code))
+    _end_in_order_when_told()
+
+
+def _end_in_order_when_told() -> None:
+    """Let SIGTERM, by which many CI systems cancel a job, do what Ctrl-C does: stop everything, keep the record."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -223,7 +232,7 @@ def _told_once(item: pytest.Item, error: BaseException) -> str:
     _, first = item.config.stash[ERRORS].setdefault(id(error), (error, item.nodeid))
     if first == item.nodeid:
         return text
-    head = text.partition("\n")[0]
+    head = text.partition("\n")[0].partition(": ")[0]
     return f"{head}\n  as before   the whole message stands at {first}"
 
 

@@ -29,7 +29,7 @@ from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode, worst
 from perfgate.experiment import health
 from perfgate.experiment.arms import Arm, GatewaySpec
-from perfgate.experiment.comparison import noise_of_comparison
+from perfgate.experiment.comparison import FIGURES, noise_of_comparison
 from perfgate.experiment.comparison_plan import NOISE, Planned, planned_comparison
 from perfgate.experiment.measurement import Measurement, NotMeasured, Window
 from perfgate.experiment.metrics import METRICS
@@ -138,7 +138,7 @@ class Asked:
         """
         if not sys.platform.startswith("linux"):
             raise BadInput(f"perfgate measures on Linux only, this is {sys.platform}: run it in a Linux container")
-        thresholds = load_thresholds(settings.thresholds_path, METRICS)
+        thresholds = load_thresholds(settings.thresholds_path, METRICS, FIGURES)
         profile = thresholds.profiles.get(settings.profile)
         if profile is None:
             known = ", ".join(thresholds.profiles)
@@ -311,6 +311,7 @@ class Run:
             generations_max=rounds.generations_max,
             schedule=asked.load.schedule,
             processes=self.settings.gateway.processes,
+            gateway_bytes=self.settings.gateway.memory_bytes,
             memory_bytes=psutil.virtual_memory().available,
             noise=noise_seen.last_seen(self.settings.record_dir, self._kind(scenario)) or NOISE,
         )
@@ -362,7 +363,8 @@ class Run:
             return rounds.minutes_of(self.settings.profile) * 60 - STOP_S - spent_s
         measured = {measurement.scenario for measurement in self.record.measurements}
         later = scenarios[scenarios.index(scenario) + 1 :] if scenario in scenarios else ()
-        reserved_s = sum(_least_s(self.thresholds.scenarios[name]) for name in later if name not in measured)
+        profile = self.settings.profile
+        reserved_s = sum(_least_s(self.thresholds.scenarios[name], profile) for name in later if name not in measured)
         spent_s = time.monotonic() - self.started_mono_s - self._waited_s
         return self.asked.profile.budget_minutes * 60 - spent_s - reserved_s
 
@@ -522,7 +524,8 @@ class Run:
         # The gateway in its own words: a reference of git as the commit that it stood for, the release by its number.
         of_gateway = dict(zip(words[::2], words[1::2], strict=True))
         options = {**self.asked.options, **of_gateway, "--scenarios": scenario, "--seed": str(settings.seed)}
-        options = _as_comparison(options, settings.baseline)
+        if settings.baseline is not None:
+            options = {**_as_comparison(options, settings.baseline), "--profile": settings.profile}
         typed = [settings.without_secrets(word) for option in options.items() for word in option]
         deps = "" if isinstance(gateway.source, RunningUrl) else f" (dependencies {gateway.deps})"
         compared = f"baseline {settings.baseline}, candidate " if settings.baseline is not None else ""
@@ -588,11 +591,11 @@ def _names(earlier: ServiceRecord, later: ServiceRecord) -> tuple[str, str]:
     return (names[0], names[1]) if names[0] != names[1] else (earlier.name, later.name)
 
 
-def _least_s(scenario: Scenario) -> float:
+def _least_s(scenario: Scenario, profile: str) -> float:
     """Seconds that a scenario takes when it is decided at the first look, with all windows at full length."""
     load, rounds = scenario.load, scenario.rounds
     if isinstance(rounds, Comparing):
-        return rounds.minutes * 60
+        return rounds.minutes_of(profile) * 60
     if load.requests is not None:
         window_s = load.requests * SINGLE_REQUEST_ESTIMATE_S
     else:

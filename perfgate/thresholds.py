@@ -38,6 +38,7 @@ from perfgate.load.payload import check_prompt_bytes
 from perfgate.load.schedule import DEFAULT_TAIL_S, Arrivals, ClosedLoop, OpenLoop, Schedule
 from perfgate.located_yaml import Document, KeyPath, NotYaml, Problem
 from perfgate.measure.host import HostFingerprint
+from perfgate.stats.plan import GENERATIONS_MIN
 
 #: Keys of the planned shape that this version does not judge by. Reading past them would promise what is not done.
 NOT_YET: Final = ("equivalent_within", "waivers", "drift_budget")
@@ -111,6 +112,13 @@ _Percentage = Annotated[
 ]
 _Share = Annotated[float, _expect("a number above 0 and at most 1", lambda value: _is_above_0(value) and value <= 1)]
 _Count = Annotated[int, _expect("a whole number above 0", _is_count)]
+_Generations = Annotated[
+    int,
+    _expect(
+        f"a whole number of at least {GENERATIONS_MIN}",
+        lambda value: _is_count(value) and value >= GENERATIONS_MIN,
+    ),
+]
 _CountIfGiven = Annotated[int | None, _expect("a whole number above 0", _is_count)]
 _Flag = Annotated[bool, _expect("true or false", lambda value: isinstance(value, bool))]
 _Text = Annotated[str, _expect("a text that is not empty", _is_filled)]
@@ -128,6 +136,7 @@ class _Names:
     """What the file may refer to."""
 
     metrics: Collection[str]
+    comparable: Collection[str]
     scenarios: Collection[str]
     hosts: Collection[str]
     profiles: Collection[str]
@@ -268,7 +277,7 @@ class Comparing(_Strict):
 
     minutes: _Positive
     minutes_in: dict[Annotated[str, AfterValidator(_known_profile)], _Positive] = {}
-    generations_max: _Count = 12
+    generations_max: _Generations = 12
     looks: _Count = 3
 
     def minutes_of(self, profile: str) -> float:
@@ -390,9 +399,14 @@ class _ScenarioEntry(_Strict):
     limits: Annotated[dict[Annotated[str, AfterValidator(_known_metric)], _LimitEntry], _NOT_EMPTY]
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self, info: ValidationInfo[_Names]) -> Self:
         """A scenario either holds a gateway against numbers or compares two."""
         margins = [metric for metric, limit in self.limits.items() if limit.margin is not None]
+        for metric in margins:
+            if metric not in info.context.comparable:
+                raise _broken_rule(
+                    f"{metric} cannot have a margin: two arms are compared by {', '.join(info.context.comparable)}"
+                )
         if margins and len(margins) < len(self.limits):
             others = ", ".join(metric for metric in self.limits if metric not in margins)
             raise _broken_rule(f"some limits are margins, and {others} is not: make two scenarios of it")
@@ -505,12 +519,15 @@ class Thresholds:
     apparatus: Apparatus
 
 
-def load_thresholds(path: Path, known_metrics: Collection[str]) -> Thresholds:
+def load_thresholds(
+    path: Path, known_metrics: Collection[str], comparable_metrics: Collection[str] | None = None
+) -> Thresholds:
     """Read and check thresholds.yaml.
 
     Args:
         path: the file.
         known_metrics: what limits may be set on.
+        comparable_metrics: what limits by margin may be set on; None for all of them.
 
     Raises:
         BadInput: the file cannot be read, is not YAML or breaks the schema. All its problems are in the message.
@@ -527,7 +544,8 @@ def load_thresholds(path: Path, known_metrics: Collection[str]) -> Thresholds:
         raise _bad_file(shown, error.problems) from error
     problems = list(document.problems)
     try:
-        file = _File.model_validate(document.data, context=_names(known_metrics, document.data))
+        comparable = known_metrics if comparable_metrics is None else comparable_metrics
+        file = _File.model_validate(document.data, context=_names(known_metrics, comparable, document.data))
     except ValidationError as error:
         problems += [_problem(details, document) for details in error.errors(include_url=False)]
     if problems:
@@ -624,14 +642,14 @@ def _dotted(path: KeyPath) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
-def _names(known_metrics: Collection[str], data: object) -> _Names:
+def _names(known_metrics: Collection[str], comparable: Collection[str], data: object) -> _Names:
     """Known before anything is checked, so that one mistake in a scenario is not reported as its absence, too."""
 
     def below(key: str) -> tuple[str, ...]:
         part = data.get(key) if isinstance(data, dict) else None
         return tuple(part) if isinstance(part, dict) else ()
 
-    return _Names(known_metrics, below("scenarios"), below("hosts"), below("profiles"))
+    return _Names(known_metrics, comparable, below("scenarios"), below("hosts"), below("profiles"))
 
 
 def _problem(details: ErrorDetails, document: Document) -> Problem:

@@ -404,7 +404,10 @@ def _next(judgement: Judgement, surroundings: Surroundings) -> list[str]:
                 f"  next       free the machine and run it again; {record}"
             ]
         case Reason.UNDECIDED:
-            return [f"  next       run it longer (a profile with a larger budget_minutes); {record}"]
+            longer = "a profile with a larger budget_minutes"
+            if judgement.compared is not None:
+                longer = f"more minutes in scenarios.{judgement.scenario}.rounds"
+            return [f"  next       run it longer ({longer}); {record}"]
         case Reason.ERRORS:
             return [f"  next       mend the errors named above first; {record}"]
         case _:

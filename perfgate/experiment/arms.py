@@ -134,6 +134,11 @@ class GatewaySpec:
         return ", ".join(said)
 
     @property
+    def memory_bytes(self) -> int | None:
+        """What its limits promise to all its instances; None where there are none."""
+        return None if self.memory_per_instance_bytes is None else self.instances * self.memory_per_instance_bytes
+
+    @property
     def processes(self) -> int:
         """How many processes serve requests."""
         return self.instances * self.workers

@@ -31,6 +31,7 @@ from perfgate.measure.process_tree import TreeSnapshot, snapshot
 from perfgate.stack.admin import new_virtual_key
 from perfgate.stack.affinity import CorePlan, plan_cores
 from perfgate.stack.backend import Limits, RunningService, Snapshot
+from perfgate.stack.containers import sweep_if_any
 from perfgate.stack.database import Database
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.gateway_config import read_gateway_config
@@ -225,6 +226,8 @@ class StackBench:
                 what = f"the mock endpoint that --mock-url={self._mock_url} names"
                 prove(what, f"{self._mock_url}/chat/completions", self._model, None)
             supervisor = stack.enter_context(Supervisor(self._parent_dir))
+            if "containers" not in self._backends:
+                sweep_if_any(self._say)
             for name in self._backends:
                 site = self.sites[name] = self._opened(name, supervisor, stack)
                 if site.mock is not None:
@@ -310,6 +313,8 @@ class StackBench:
             specs: one for each gateway wanted; equal ones get processes, databases and Redis of their own.
             until_closed: stops them when it closes.
         """
+        for name, site in self.sites.items():
+            site.check_room([spec for spec in specs if spec.backend == name])
         with_prisma = any(spec.database for spec in specs)
         servers = self._database_servers([spec for spec in specs if spec.database], until_closed)
         planned = [

@@ -66,7 +66,8 @@ def compare(measurement: Measurement, metric: str) -> Comparison:
     baseline, candidate = (_figures(measurement, metric, arm) for arm in (BASELINE, CANDIDATE))
     if baseline.keys() != candidate.keys():
         raise NotMeasured(
-            f"{measurement.scenario}: {len(baseline)} generations of the baseline, {len(candidate)} of the candidate"
+            f"{measurement.scenario}: the baseline has windows in the generations {sorted(baseline)}, the candidate in "
+            f"{sorted(candidate)}"
         )
     requests = min(measurement.requests(arm) for arm in (BASELINE, CANDIDATE))
     rounds = len(measurement.of_arm(BASELINE))
@@ -158,7 +159,7 @@ def _cpu_per_request_ms(windows: Sequence[Window], direct: Sequence[Window]) -> 
     completed = sum(window.load.completed for window in windows)
     if completed == 0:
         raise NotMeasured("no request of a generation was answered")
-    return sum(use_of(window, CPU).cpu_s for window in windows) * 1000 / completed
+    return sum(use_of(window, "a comparison").cpu_s for window in windows) * 1000 / completed
 
 
 def _throughput_rps(windows: Sequence[Window], direct: Sequence[Window]) -> float:
@@ -167,7 +168,7 @@ def _throughput_rps(windows: Sequence[Window], direct: Sequence[Window]) -> floa
 
 
 def _rss_mib(windows: Sequence[Window], direct: Sequence[Window]) -> float:
-    return float(np.mean([use_of(window, RSS).rss_after_bytes for window in windows])) / MIB
+    return float(np.mean([use_of(window, "a comparison").rss_after_bytes for window in windows])) / MIB
 
 
 #: Every metric that a limit by margin can be set on.

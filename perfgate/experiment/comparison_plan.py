@@ -73,6 +73,7 @@ def planned_comparison(
     schedule: Schedule,
     processes: int,
     memory_bytes: int,
+    gateway_bytes: int | None = None,
     noise: Noise = NOISE,
 ) -> Planned:
     """Plan a comparison.
@@ -86,18 +87,20 @@ def planned_comparison(
         schedule: of every window of the two arms.
         processes: of each gateway.
         memory_bytes: free on this host.
+        gateway_bytes: promised to each gateway; None for what its processes need.
         noise: to be expected, by an earlier comparison.
 
     Raises:
         BadInput: time or memory is too short for the smallest comparison.
     """
-    fitting = int(memory_bytes * MEMORY_RATIO / (2 * processes * MEMORY_BYTES))
+    each_bytes = gateway_bytes if gateway_bytes is not None else processes * MEMORY_BYTES
+    fitting = int(memory_bytes * MEMORY_RATIO / (2 * each_bytes))
     if fitting < planning.GENERATIONS_MIN:
         raise BadInput(
             f"a comparison keeps at least {planning.GENERATIONS_MIN} generations of two gateways alive, "
-            f"{2 * planning.GENERATIONS_MIN * processes * MEMORY_BYTES / 2**30:.1f} GiB with {processes} processes "
-            f"each; {memory_bytes / 2**30:.1f} GiB are free, of which {MEMORY_RATIO:.0%} may be used: free some, or "
-            "give fewer --workers and --instances"
+            f"{2 * planning.GENERATIONS_MIN * each_bytes / 2**30:.1f} GiB together; {memory_bytes / 2**30:.1f} GiB are "
+            f"free, of which {MEMORY_RATIO:.0%} may be used: free some, or give fewer --workers and --instances, or less "
+            "--memory-per-instance"
         )
     try:
         plan = planning.plan(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from perfgate.experiment.arms import BASELINE, CANDIDATE, GatewaySpec
-from perfgate.stack.inspection import ServiceFacts, differences_in_words
+from perfgate.stack.inspection import SHOWN_PACKAGES, ServiceFacts, differences_in_words
 from perfgate.stack.sources import Release
 
 #: The package that a release is.
@@ -43,9 +43,11 @@ def unasked_differences(
 
 
 def package_words(facts: tuple[ServiceFacts, ServiceFacts]) -> str:
-    """How many packages differ between two arms, and which; empty when none does."""
+    """Which packages differ between two arms; empty when none does."""
     differences = facts[0].packages.differences(facts[1].packages)
     if not differences:
         return ""
-    said = "; ".join(difference.in_words(BASELINE, CANDIDATE) for difference in differences)
-    return f"{len(differences)} packages differ: {said}"
+    said = [difference.in_words(BASELINE, CANDIDATE) for difference in differences[:SHOWN_PACKAGES]]
+    if len(differences) > SHOWN_PACKAGES:
+        said.append(f"{len(differences) - SHOWN_PACKAGES} more; the record lists them all")
+    return f"packages that differ: {'; '.join(said)}"

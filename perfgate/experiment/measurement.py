@@ -150,6 +150,7 @@ class Measurement:
         look: which look this is, from 1 to `looks`.
         rounds_planned_max: the most rounds this measurement would have made.
         stopped: why it ended, in words.
+        direct_schedule: of the direct arm's windows; None for `schedule`.
         unasked: in what `baseline` and `candidate` differ though nobody asked for it, in words; with any of it they
             are not what was to be compared.
     """
@@ -163,6 +164,7 @@ class Measurement:
     look: int = 1
     rounds_planned_max: int = 0
     stopped: str = ""
+    direct_schedule: Schedule | None = None
     unasked: tuple[str, ...] = ()
 
     def with_windows(self, windows: tuple[Window, ...]) -> "Measurement":

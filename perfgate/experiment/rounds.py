@@ -221,6 +221,7 @@ def run_rounds(
         mock_delay_ms=bench.mock_delay_ms,
         looks=plan.looks,
         rounds_planned_max=plan.generations * plan.per_generation_max,
+        direct_schedule=direct_schedule,
     )
     schedules = {arm.name: (direct_schedule or schedule) if arm.is_direct else schedule for arm in arms}
     window_counts = {arm.name: 1 if arm.is_direct and plan.one_direct else plan.generations for arm in arms}

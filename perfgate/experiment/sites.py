@@ -7,7 +7,7 @@ gateways call, and LiteLLM as it is installed there. One site a backend; bench.p
     ContainerSite   LiteLLM in an image
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol, Self
 from perfgate.errors import BadInput
 from perfgate.experiment.arms import BackendName, GatewaySpec
 from perfgate.stack.affinity import CorePlan
-from perfgate.stack.backend import RunningService, StackBackend
-from perfgate.stack.containers import ContainerBackend, ContainerRunning
+from perfgate.stack.backend import Limits, RunningService, StackBackend
+from perfgate.stack.containers import ContainerBackend, ContainerRunning, check_limits
 from perfgate.stack.environments import Environment, EnvironmentCache
 from perfgate.stack.images import ImageMissing, Images, build, litellm_in, present, prisma_in
 from perfgate.stack.mock import Mock
@@ -62,6 +62,13 @@ class Site(Protocol):
         Args:
             spec: the gateway.
             with_prisma: install Prisma's client as well; gateways that are compared all have it, or none.
+        """
+
+    def check_room(self, specs: Sequence[GatewaySpec]) -> None:
+        """See that this host can keep what is promised to gateways that will be alive at once.
+
+        Raises:
+            BadInput: it cannot.
         """
 
     def facts(self, running: RunningService) -> dict[str, Any]:
@@ -135,6 +142,9 @@ class ProcessSite:
             client = self._prisma.using(environment, say=self._say) if with_prisma else nullcontext()
             self._installed[key] = Installed(environment, self._stack.enter_context(client))
         return self._installed[key]
+
+    def check_room(self, specs: Sequence[GatewaySpec]) -> None:
+        """Nothing is promised to processes."""
 
     def facts(self, running: RunningService) -> dict[str, Any]:
         """Nothing that is not known of every process."""
@@ -221,6 +231,17 @@ class ContainerSite:
                 prisma = prisma_in(client, name, self._prisma_mode, into, self.backend.network_name)
             self._installed[key] = Installed(environment, prisma)
         return self._installed[key]
+
+    def check_room(self, specs: Sequence[GatewaySpec]) -> None:
+        """The limits of all containers together.
+
+        Raises:
+            BadInput: there are not so many cores, or not so much memory.
+        """
+        alive = sum(spec.instances for spec in specs)
+        for spec in specs:
+            limits = Limits(spec.cpus_per_instance, spec.memory_per_instance_bytes)
+            check_limits(limits, instances=spec.instances, alive=alive, cores=self._cores, engine=self.backend.engine)
 
     def facts(self, running: RunningService) -> dict[str, Any]:
         """Image, limits, and what requests of this host go through."""

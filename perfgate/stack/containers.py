@@ -21,7 +21,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -40,7 +40,15 @@ from perfgate.stack.affinity import CorePlan
 from perfgate.stack.backend import NO_LIMITS, Limits, RunningService, stop_side_by_side
 from perfgate.stack.cgroup import Cgroup, CgroupUnreadable, CgroupUse
 from perfgate.stack.container_services import ContainerSpec, in_container
-from perfgate.stack.engine import EngineFacts, connected, engine_errors, engine_facts
+from perfgate.stack.engine import (
+    EngineFacts,
+    EngineGone,
+    EngineRefused,
+    NoEngine,
+    connected,
+    engine_errors,
+    engine_facts,
+)
 from perfgate.stack.images import OFFICIAL, ImageFacts, Images, PrismaInImage, present
 from perfgate.stack.leftovers import RUN_LABEL, own_labels, remove_containers, remove_run, sweep
 from perfgate.stack.processes import KEPT_LOG_BYTES, SHOWN_ANSWER_CHARS, DiedAtStart, ServiceDied, StartTooLate
@@ -49,6 +57,8 @@ from perfgate.stack.service import Address
 from perfgate.stack.supervision import LOG_TAIL_LINES, ended
 
 LOOPBACK: Final = "127.0.0.1"
+#: How long an engine may take to answer a run that does not need it.
+SWEEP_TIMEOUT_S: Final = 5
 _BIND_OPTION: Final = "com.docker.network.bridge.host_binding_ipv4"
 #: How long an outage may take to begin: clients are sent away, and what is in memory is written.
 OUTAGE_STOP_S: Final = 60
@@ -109,6 +119,25 @@ def check_limits(limits: Limits, *, instances: int, alive: int, cores: CorePlan,
             f"GiB for the {alive} instance(s) of this run, and this host has {engine.memory_bytes / 2**30:.1f} GiB: "
             "ask for less, or take a larger host"
         )
+
+
+def sweep_if_any(say: Callable[[str], None]) -> None:
+    """Remove what killed runs have left in an engine, for a run that needs none itself: it would be in its way.
+
+    Args:
+        say: called with a line when something was removed. Where no engine answers there is nothing to say.
+    """
+    try:
+        engine_facts()
+        client = connected(SWEEP_TIMEOUT_S)
+        try:
+            swept = sweep(client)
+        finally:
+            client.client.close()
+    except (NoEngine, EngineRefused, EngineGone):
+        return
+    if swept:
+        say(f"removed what runs that were killed had left behind: {swept}")
 
 
 class ContainerRunning:
@@ -302,12 +331,15 @@ class ContainerRunning:
             return ""
         if self.limits.memory_bytes is None:
             return ", since this host ran out of memory"
-        return f", since its {self.limits.memory_bytes / 2**20:.0f} MiB of memory were used up (--memory-per-instance)"
+        return (
+            f", since its {self.limits.memory_bytes / 2**20:.0f} MiB of memory were used up: give it more with "
+            "--memory-per-instance, or leave that out"
+        )
 
     def _look(self) -> bool:
         """Ask the engine how it is; False when it is not there any more."""
         container = self._container.get_wrapped_container()
-        with engine_errors(self._backend.client, f"asked how {self.name} is"):
+        with engine_errors(self._backend.client, f"asking how {self.name} is"):
             try:
                 container.reload()
             except NotFound:
@@ -337,7 +369,7 @@ class ContainerRunning:
     def _log(self, lines: int) -> str:
         if self._is_stopped:
             return self._log_when_ready
-        with engine_errors(self._backend.client, f"asked for the log of {self.name}"):
+        with engine_errors(self._backend.client, f"asking for the log of {self.name}"):
             text: str = self._container.get_wrapped_container().logs(tail=lines).decode(errors="replace")
         return self._masked(text)
 
@@ -436,6 +468,11 @@ class ContainerBackend:
         """Remove every container, with its data, and the network."""
         try:
             self._stack.close()
+        except EngineGone:
+            # Whoever was using it when it went has been told; what is left behind goes at the next start.
+            self._say(
+                "the Docker engine does not answer: the next run removes the containers that this one leaves behind"
+            )
         except StackFailed:
             if error is None:  # what went wrong before says more
                 raise
@@ -462,8 +499,11 @@ class ContainerBackend:
         running = self.start(service, cpus, limits)
         try:
             yield running
-        finally:
-            running.stop()
+        except BaseException:
+            with suppress(EngineGone):  # what went wrong before says more
+                running.stop()
+            raise
+        running.stop()
 
     def start(self, service: object, cpus: Sequence[int] = (), limits: Limits = NO_LIMITS) -> ContainerRunning:
         """Start a service in a container of its own and wait until it is ready.

@@ -19,7 +19,7 @@ from testcontainers.core.docker_client import DockerClient
 from perfgate.errors import BadInput, StackFailed
 
 #: Of one answer of the engine; what takes long (a pull, a build) has its own.
-ANSWER_TIMEOUT_S: Final = 60
+ANSWER_TIMEOUT_S: Final = 30
 USE_PROCESSES: Final = "--stack=processes needs none"
 
 Backend = Literal["containers", "processes"]
@@ -120,7 +120,7 @@ def engine_facts() -> EngineFacts:
     """
     client = connected()
     try:
-        with engine_errors(client, "asked about itself"):
+        with engine_errors(client, "asking about it"):
             info = client.client.info()
     finally:
         client.client.close()
@@ -155,7 +155,7 @@ def engine_errors(client: DockerClient, to_do: str) -> Iterator[None]:
 
     Args:
         client: of the engine.
-        to_do: what it was being asked, in words that go after "was".
+        to_do: what was going on, in words that go after "while": `starting mock`.
 
     Raises:
         EngineGone: it does not answer any more.
@@ -164,10 +164,10 @@ def engine_errors(client: DockerClient, to_do: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise EngineRefused(f"the Docker engine was {to_do}, and refused: {explained(error)}") from error
+        raise EngineRefused(f"the Docker engine refused, while {to_do}: {explained(error)}") from error
     except (DockerException, requests.RequestException) as error:
         raise EngineGone(
-            f"the Docker engine at {address_of(client)} does not answer any more; it was being {to_do} "
+            f"the Docker engine at {address_of(client)} does not answer any more, while {to_do} "
             f"({_cause(error)}). Start it again (its own log says why it ended; `journalctl -u docker` on most hosts); "
             "the next run removes what this one leaves behind"
         ) from error
@@ -188,6 +188,8 @@ def _no_engine(error: Exception) -> str:
 
 def _cause(error: BaseException) -> BaseException | str:
     """The system's error below those of three libraries, or their words."""
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {ANSWER_TIMEOUT_S} s"
     seen: list[Any] = [error]
     for each in seen:  # grows while it is walked
         if isinstance(each, OSError) and isinstance(each.strerror, str):  # requests' own are OSErrors without one

@@ -272,14 +272,15 @@ def present(client: DockerClient, name: str, say: Callable[[str], None]) -> Imag
         PullFailed: it is not here, and its registry cannot be reached.
         EngineGone: the engine does not answer.
     """
-    with engine_errors(client, f"asked for the image {name}"):
+    with engine_errors(client, f"asking for the image {name}"):
         try:
             return _facts(name, client.client.images.get(name))
         except ImageNotFound:
             if name.startswith(OUR_PREFIX):
                 raise ImageMissing(
                     f"the image {name} is not on this host, and only a build makes it: `perfgate images build` "
-                    "(--base IMAGE names a Debian that is here, where none can be pulled)"
+                    "(--base IMAGE names a Debian that is here, where none can be pulled; LiteLLM's image is made for "
+                    "one --prisma-engine, and the run has to name the same)"
                 ) from None
         say(f"pulling the image {name}")
         other = (
@@ -381,7 +382,7 @@ def build(
 
 def _made_here(client: DockerClient, name: str, made_with: str) -> ImageFacts | None:
     """The image of that name when it was made with just that; None when it was not, or there is none."""
-    with engine_errors(client, f"asked for the image {name}"):
+    with engine_errors(client, f"asking for the image {name}"):
         for image in client.client.images.list(name):
             if image.labels.get(MADE_WITH_LABEL) == made_with:
                 return _facts(name, image)

@@ -52,7 +52,7 @@ def sweep(client: DockerClient) -> str:
         What was removed, in words; empty for nothing.
     """
     here = own_labels()
-    with engine_errors(client, "asked for what other runs have left"):
+    with engine_errors(client, "asking for what other runs have left"):
         containers = client.client.api.containers(all=True, filters={"label": RUN_LABEL})
         networks = client.client.api.networks(filters={"label": RUN_LABEL})
     left = [each for each in containers if _is_left(each["Labels"], here, is_in_use=each["State"] == "running")]
@@ -67,7 +67,7 @@ def sweep(client: DockerClient) -> str:
 def remove_run(client: DockerClient, run: str) -> None:
     """Remove all that bears a run's label, half-made containers too."""
     filters = {"label": f"{RUN_LABEL}={run}"}
-    with engine_errors(client, "asked for what this run has made"):
+    with engine_errors(client, "asking for what this run has made"):
         containers = client.client.api.containers(all=True, filters=filters)
         networks = client.client.api.networks(filters=filters)
     remove_containers(client, [each["Id"] for each in containers])

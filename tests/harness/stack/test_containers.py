@@ -334,7 +334,7 @@ def test_a_failed_start_leaves_nothing(containers: ContainerBackend, client: Doc
     before = bearing(client, run_of(containers.network_name))
     with pytest.raises(DiedAtStart):
         containers.start(toy("raise SystemExit(3)", HttpCheck("its health", "/health")))
-    with pytest.raises(EngineRefused, match=r"was starting toy from .*, and refused: .*no-such-program"):
+    with pytest.raises(EngineRefused, match=r"refused, while starting toy from .*: .*no-such-program"):
         containers.start(replace(toy(SLEEP), command=("no-such-program",)))
     with pytest.raises(ImageMissing):
         containers.start(replace(toy(SLEEP), image="perfgate/mock:none"))
@@ -514,9 +514,7 @@ def test_an_engine_that_goes_away_in_mid_run_is_one_clear_message(
         lambda: backend.start(toy(SLEEP)),
         lambda: backend.__exit__(None, None, None),
     ):
-        with pytest.raises(
-            EngineGone, match=r"does not answer any more; it was being .* what this one leaves"
-        ) as caught:
+        with pytest.raises(EngineGone, match=r"does not answer any more, while .* what this one leaves") as caught:
             ask()
         assert caught.value.exit_code is ExitCode.STACK_FAILED
     remove_run(client, run_of(backend.network_name))  # this process lives, so that no other run will

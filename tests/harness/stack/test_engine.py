@@ -123,17 +123,17 @@ def test_an_engine_on_this_kernel_tells_its_facts(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_engine_that_refuses_is_quoted() -> None:
-    with pytest.raises(EngineRefused) as caught, engine.engine_errors(FakeClient(), "asked for the moon"):  # type: ignore[arg-type]
+    with pytest.raises(EngineRefused) as caught, engine.engine_errors(FakeClient(), "asking for the moon"):  # type: ignore[arg-type]
         raise APIError("500 Server Error", explanation="no such\nmoon")
-    assert str(caught.value) == "the Docker engine was asked for the moon, and refused: no such moon"
+    assert str(caught.value) == "the Docker engine refused, while asking for the moon: no such moon"
     assert caught.value.exit_code is ExitCode.STACK_FAILED
 
 
 def test_an_engine_that_is_gone_is_told_from_one_that_refuses() -> None:
-    with pytest.raises(EngineGone) as caught, engine.engine_errors(FakeClient(), "asked for the moon"):  # type: ignore[arg-type]
+    with pytest.raises(EngineGone) as caught, engine.engine_errors(FakeClient(), "asking for the moon"):  # type: ignore[arg-type]
         raise requests.ConnectionError("aborted", FileNotFoundError(2, "No such file or directory"))
     assert str(caught.value) == (
-        "the Docker engine at tcp://elsewhere does not answer any more; it was being asked for the moon (No such file "
+        "the Docker engine at tcp://elsewhere does not answer any more, while asking for the moon (No such file "
         "or directory). Start it again (its own log says why it ended; `journalctl -u docker` on most hosts); the next "
         "run removes what this one leaves behind"
     )
