@@ -65,9 +65,9 @@ def main() -> int:
             is_wrong = is_wrong or use.rows != use.requests or use.key_spend_usd != use.rows_spend_usd
             print(
                 f"{spec}: {load.succeeded} of {load.sent} requests succeeded, errors {load.errors or 'none'}; "
-                f"{use.rows} rows of {use.requests}; the key's spend {use.key_spend_usd:g} USD, its rows' {use.rows_spend_usd:g}; "
-                f"{use.waited_s:.1f} s until all was written; {use.connections_max} of at most "
-                f"{use.connections_allowed} connections",
+                f"{use.rows} rows of {use.requests}; the key's spend {use.key_spend_usd:g} USD, "
+                f"its rows' {use.rows_spend_usd:g}; {use.waited_s:.1f} s until all was written; "
+                f"{use.connections_max} of at most {use.connections_allowed} connections",
                 flush=True,
             )
     return int(is_wrong)

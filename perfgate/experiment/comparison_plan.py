@@ -99,8 +99,8 @@ def planned_comparison(
         raise BadInput(
             f"a comparison keeps at least {planning.GENERATIONS_MIN} generations of two gateways alive, "
             f"{2 * planning.GENERATIONS_MIN * each_bytes / 2**30:.1f} GiB together; {memory_bytes / 2**30:.1f} GiB are "
-            f"free, of which {MEMORY_RATIO:.0%} may be used: free some, or give fewer --workers and --instances, or less "
-            "--memory-per-instance"
+            f"free, of which {MEMORY_RATIO:.0%} may be used: free some, or give fewer --workers and --instances, or "
+            "less --memory-per-instance"
         )
     try:
         plan = planning.plan(
