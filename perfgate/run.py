@@ -524,8 +524,9 @@ class Run:
         # The gateway in its own words: a reference of git as the commit that it stood for, the release by its number.
         of_gateway = dict(zip(words[::2], words[1::2], strict=True))
         options = {**self.asked.options, **of_gateway, "--scenarios": scenario, "--seed": str(settings.seed)}
+        options = _as_comparison(options, settings.baseline)
         if settings.baseline is not None:
-            options = {**_as_comparison(options, settings.baseline), "--profile": settings.profile}
+            options["--profile"] = settings.profile
         typed = [settings.without_secrets(word) for option in options.items() for word in option]
         deps = "" if isinstance(gateway.source, RunningUrl) else f" (dependencies {gateway.deps})"
         compared = f"baseline {settings.baseline}, candidate " if settings.baseline is not None else ""

@@ -6,7 +6,11 @@ Besides, what whole pytest runs need that judge made-up figures (synthetic.py), 
 
 import os
 import signal
-from collections.abc import Generator
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +59,15 @@ pytestmark = pytest.mark.scenario("overhead")
 def test_overhead(limits):
     limits.check("overhead_p95_ms", measurement(%s))
 """
+#: Measures, so that it needs a bench.
+MEASURING: Final = """
+    import pytest
+    pytestmark = pytest.mark.scenario("overhead")
+    def test_it(stack, rounds, limits):
+        limits.check("overhead_p95_ms", rounds.run(stack.arms("direct", "gateway")))
+"""
+#: Far longer than anything here takes; only a test that fails waits for so long.
+PATIENCE_S: Final = 120.0
 PLUGIN: Final = ("-p", "perfgate.plugin", "-p", "no:cacheprovider")
 
 
@@ -77,6 +90,34 @@ def the_record(pytester: pytest.Pytester) -> Record:
     """The one that a run has written."""
     (path,) = (pytester.path / ".perfgate/records").glob("*.json")
     return read(path)
+
+
+@contextmanager
+def a_run(folder: Path, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """A pytest run in a folder, whose output is read as it comes; ended with the context."""
+    command = [sys.executable, "-m", "pytest", *PLUGIN, *arguments]
+    with subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        # Whatever goes wrong, neither it nor the test hangs.
+        watchdog = threading.Timer(PATIENCE_S, run.kill)
+        watchdog.start()
+        try:
+            yield run
+        finally:
+            watchdog.cancel()
+            run.kill()
+
+
+def read_until(run: subprocess.Popen[str], text: str) -> str:
+    """The first line of a run that holds the text."""
+    assert run.stdout is not None
+    seen = []
+    for line in run.stdout:
+        if text in line:
+            return line
+        seen.append(line)
+    raise AssertionError(f"the run ended without {text!r}:\n{''.join(seen)}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,6 +1,7 @@
 """Is the backend the one that was asked for or that this host has, and is what it cannot give refused beforehand?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -14,6 +15,7 @@ from perfgate.stack.engine import EngineFacts, NoEngine
 from perfgate.stack.postgres import CONNECTIONS_MARGIN
 from perfgate.stack.processes import free_port
 from perfgate.stack.redis import Redis
+from perfgate.stack.sources import GitRef
 
 ENGINE: Final = EngineFacts("28.2.2", "unix:///var/run/docker.sock", 64, 2**36, "2", "overlay2", "Debian")
 POSTGRES: Final = "postgresql://me:secret@127.0.0.1:5432/litellm"
@@ -53,6 +55,15 @@ class TestChoice:
         found = chosen(with_packages="httptools")
         assert (found.choice.backend, found.engine) == ("processes", None)
         assert found.choice.why == "--with-packages 'httptools' is not in an image of LiteLLM"
+
+    def test_auto_takes_processes_where_only_the_baseline_is_in_no_image(self) -> None:
+        asked = settings({"--baseline": "1.79.3"})
+        assert asked.baseline is not None
+        assert chosen_stack(asked, 2, has_engine).choice.backend == "containers"
+        branch = replace(asked.baseline, source=GitRef("https://h/x", "main", "0" * 40))
+        found = chosen_stack(replace(asked, baseline=branch), 2, has_engine)
+        assert (found.choice.backend, found.gateway.backend, found.engine) == ("processes", "processes", None)
+        assert found.choice.why == f"{branch.source} is not in an image of LiteLLM: containers run releases"
 
     def test_what_is_asked_for_is_taken_or_refused(self) -> None:
         assert chosen(stack="processes").gateway.backend == "processes"

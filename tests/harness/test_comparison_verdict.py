@@ -110,6 +110,7 @@ def test_between_pass_and_fail_it_is_undecided_and_open_and_says_why_it_ended() 
     assert verdicts(found) == {(Verdict.INVALID, Reason.UNDECIDED)}
     assert {judgement.detail for judgement in found.values()} == {"the most rounds are done"}
     assert all(judgement.is_open for judgement in found.values())
+    assert "  next       run it longer (more minutes in scenarios.regression.rounds); windows and" in text(found[CPU])
 
 
 @pytest.mark.parametrize(("margin", "verdict"), [(0.02, Verdict.FAIL), (0.2, Verdict.PASS)])
@@ -227,7 +228,7 @@ def with_problems_from(first: int) -> Measurement:
         (2, Verdict.INVALID, Reason.ERRORS, "10.0% of 1,600 requests of the arm baseline failed (160 http_500), at mo"),
         (3, Verdict.FAIL, Reason.ERRORS, "10.0% of 1,400 requests of the arm candidate failed (140 http_500), at most"),
         (4, Verdict.INVALID, Reason.APPARATUS, "the generator sent late: dispatch lag p99 9"),
-        (5, Verdict.INVALID, Reason.NOT_MEASURED, "regression: 8 generations of the baseline, 7 of the candidate"),
+        (5, Verdict.INVALID, Reason.NOT_MEASURED, "5, 6, 7], the candidate in [0, 1, 2, 4, 5, 6, 7]"),
         (6, Verdict.INVALID, Reason.CONTROL, "the same rule finds the baseline's odd generations slower than even: "),
         (7, Verdict.FAIL, Reason.BEYOND, ""),
     ],

@@ -1,11 +1,13 @@
 """Whole pytest runs, for every verdict and for bad input; the figures are made up, so nothing is started."""
 
 import json
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, cast
 from xml.etree import ElementTree as ET
 
+import psutil
 import pytest
 
 from perfgate import record
@@ -13,7 +15,18 @@ from perfgate.experiment.bench import StackBench
 from perfgate.plugin import Stack, Turns
 from perfgate.run import Run
 from perfgate.settings import settings_of
-from tests.harness.conftest import PLUGIN, ROOT, THRESHOLDS, make_project, run_judging, the_record
+from tests.harness.conftest import (
+    MEASURING,
+    PATIENCE_S,
+    PLUGIN,
+    ROOT,
+    THRESHOLDS,
+    a_run,
+    make_project,
+    read_until,
+    run_judging,
+    the_record,
+)
 
 
 @pytest.mark.slow
@@ -161,6 +174,11 @@ def test_an_error_of_a_shared_fixture_is_told_once(pytester: pytest.Pytester) ->
             def test_one(measured): pass
             def test_two(measured): pass
             def test_three(): raise StackFailed("litellm did not start\\n  last answer  another")
+            @pytest.fixture(scope="module")
+            def reached():
+                raise StackFailed("nobody answers at 127.0.0.1: connection refused: start it first")
+            def test_four(reached): pass
+            def test_five(reached): pass
         """,
     )
     result = pytester.runpytest_subprocess(*PLUGIN)
@@ -175,7 +193,84 @@ def test_an_error_of_a_shared_fixture_is_told_once(pytester: pytest.Pytester) ->
             "  as before   the whole message stands at *::test_one",
         ]
     )
+    assert said.count("nobody answers at 127.0.0.1: connection refused: start it first") == 1, "of one line"
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_five*",
+            "nobody answers at 127.0.0.1",
+            "  as before   the whole message stands at *::test_four",
+        ],
+        consecutive=False,
+    )
     result.stdout.fnmatch_lines(["INCOMPLETE   overhead did not run"])
+
+
+#: Measures until it is told to end, beside a mock and a generator that are real.
+NEVER_ENDS: Final = """
+    import signal
+    import perfgate.plugin
+    from perfgate.experiment.rounds import Progress
+
+    def run_rounds(bench, *args, on_progress, **others):
+        on_progress(Progress("gateway, generation 1", 0, 16, 90.0))
+        signal.pause()
+
+    perfgate.plugin.run_rounds = run_rounds
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_told_to_end_stops_everything_and_keeps_its_record(
+    pytester: pytest.Pytester, told: signal.Signals
+) -> None:
+    """By Ctrl-C, or as many CI systems cancel a job."""
+    make_project(pytester, test_a=MEASURING)
+    pytester.makeconftest(NEVER_ENDS)
+    with a_run(pytester.path, DOCKER_HOST=f"unix://{pytester.path}/none.sock") as run:
+        read_until(run, "overhead: window 1 of 16")
+        started = psutil.Process(run.pid).children(recursive=True)
+        assert started
+        run.send_signal(told)
+        assert run.stdout is not None
+        said = run.stdout.read()
+        assert run.wait(PATIENCE_S) == 2
+    assert psutil.wait_procs(started, PATIENCE_S)[1] == []
+    assert "INCOMPLETE   overhead did not run" in said
+    found = the_record(pytester)
+    assert found.exit_code == 2
+    assert found.finished_utc is not None
+    assert found.leases[-1].released_mono_s is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scenario", "before", "during"),
+    [
+        ("overhead", "signal.SIG_DFL", "signal.default_int_handler"),
+        ("overhead", "mine", "mine"),
+        (None, "signal.SIG_DFL", "signal.SIG_DFL"),
+    ],
+    ids=["measuring", "with a handler", "not measuring"],
+)
+def test_sigterm_is_taken_by_a_run_that_measures_and_has_no_handler_of_its_own(
+    pytester: pytest.Pytester, scenario: str | None, before: str, during: str
+) -> None:
+    pytester.makeconftest(f"""
+        import signal
+        def mine(number, frame): pass
+        signal.signal(signal.SIGTERM, {before})
+    """)
+    make_project(
+        pytester,
+        test_a=f"""
+            import pytest, signal
+            from conftest import mine
+            {"pytestmark = pytest.mark.scenario('overhead')" if scenario else ""}
+            def test_it(): assert signal.getsignal(signal.SIGTERM) is {during}
+        """,
+    )
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=1)
 
 
 @pytest.mark.slow

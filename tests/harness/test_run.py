@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,12 @@ from typing import Any
 import pytest
 
 from perfgate import noise_seen, record
+from perfgate.backend_choice import chosen_stack
 from perfgate.comparison_verdict import judge_comparison
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode
 from perfgate.experiment.arms import GatewaySpec
-from perfgate.experiment.comparison import noise_of_comparison
+from perfgate.experiment.comparison import FIGURES, noise_of_comparison
 from perfgate.experiment.comparison_plan import NOISE
 from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import RoundsPlan
@@ -26,6 +28,7 @@ from perfgate.lease import Tenure
 from perfgate.load.schedule import ClosedLoop
 from perfgate.run import STOP_S, Asked, Run, options_given, run_name
 from perfgate.settings import Option, Settings, settings_of
+from perfgate.stack.engine import EngineFacts
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.sources import RunningUrl
 from tests.harness import synthetic
@@ -384,6 +387,11 @@ def test_a_comparison_without_a_baseline_is_refused(tmp_path: Path) -> None:
     assert asked(tmp_path, COMPARED, profile="release", scenarios="overhead").scenarios == ("overhead",)
 
 
+def test_a_margin_on_what_two_arms_are_not_compared_by_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=f"completed_ratio cannot have a margin: two arms are .* {', '.join(FIGURES)}\n"):
+        asked(tmp_path, COMPARED.replace("rss_mib", "completed_ratio"), baseline="1.79.3")
+
+
 def test_the_record_names_both_arms(tmp_path: Path) -> None:
     run = begun(tmp_path, COMPARED, baseline="1.79.3", candidate="1.102.4")
     written = record.read(run.file.path)
@@ -425,6 +433,7 @@ def test_the_command_that_reproduces_a_comparison_asks_for_the_same_again(
 def test_the_command_that_reproduces_names_each_arm_once(tmp_path: Path) -> None:
     run = begun(tmp_path, COMPARED, baseline="1.79.3", litellm="1.102.4")
     line = run.surroundings("regression").reproduce
+    assert "--profile compare" in line, "which is nobody's default where no baseline is named"
     assert "--baseline 1.79.3" in line
     assert "--candidate 1.102.4" in line
     assert "--litellm" not in line
@@ -462,6 +471,17 @@ class TestPlanOfAComparison:
         with pytest.raises(BadInput, match=r"1\.0 GiB are free"):
             run.plan("regression")
 
+    def test_memory_that_is_promised_to_its_gateways_is_what_they_are_counted_with(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What their processes need, 4 GiB for eight gateways, would fit."""
+        engine = EngineFacts("28.2.2", "unix:///x", 64, 2**40, "2", "overlay2", "Debian")
+        monkeypatch.setattr("perfgate.run.chosen_stack", partial(chosen_stack, look=lambda: engine))
+        options = {"stack": "containers", "instances": "2", "memory_per_instance": "10g"}
+        run = begun(tmp_path, COMPARED, baseline="1.79.3", **options)
+        with pytest.raises(BadInput, match=r"two gateways alive, 160\.0 GiB together; 64\.0 GiB are free"):
+            run.plan("regression")
+
     @pytest.mark.parametrize(("profile", "minutes"), [("compare", 5), ("release", 15)])
     def test_it_has_minutes_of_its_own_that_begin_with_it(self, tmp_path: Path, profile: str, minutes: float) -> None:
         run = begun(tmp_path, COMPARED, baseline="1.79.3", profile=profile)
@@ -477,11 +497,19 @@ class TestPlanOfAComparison:
         assert fitted.per_generation_max < plan.per_generation_max
         assert (fitted.generations, fitted.looks) == (plan.generations, plan.looks)
 
-    def test_time_is_kept_for_a_comparison_that_is_still_to_come(self, tmp_path: Path) -> None:
-        run = begun(tmp_path, COMPARED, baseline="1.79.3", profile="release")
+    @pytest.mark.parametrize(("profile", "minutes"), [("release", 15), ("both", 5)])
+    def test_the_minutes_of_a_comparison_that_is_still_to_come_are_kept_for_it(
+        self, tmp_path: Path, profile: str, minutes: float
+    ) -> None:
+        thresholds = COMPARED.replace(
+            "  release: {",
+            "  both: {budget_minutes: 90, on_invalid: fail, scenarios: [overhead, regression]}\n  release: {",
+            1,
+        )
+        run = begun(tmp_path, thresholds, baseline="1.79.3", profile=profile)
         before_s = run.time_left_s("overhead")
         run.keep_measurement(two_arms())
-        assert run.time_left_s("overhead") > before_s + 4 * 60
+        assert before_s + (minutes - 1) * 60 < run.time_left_s("overhead") <= before_s + minutes * 60
 
     def test_the_noise_of_the_last_comparison_is_what_the_next_is_planned_with(self, run: Run) -> None:
         run.plan("regression")

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from perfgate.experiment.metrics import METRICS
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.host import HostFingerprint
 from perfgate.settings import COMPARE_PROFILE
+from perfgate.stats.plan import GENERATIONS_MIN
 from perfgate.thresholds import Comparing, HostClass, Limit, Scenario, host_class, load_thresholds
 
 WHOLE = """\
@@ -70,10 +72,10 @@ def written(text: str) -> Path:
     return path
 
 
-def complaints(text: str) -> list[str]:
+def complaints(text: str, comparable: Collection[str] | None = None) -> list[str]:
     """What is said of the file, without headline and last line; the headline's count must be right."""
     with pytest.raises(BadInput) as caught:
-        load_thresholds(written(text), KNOWN)
+        load_thresholds(written(text), KNOWN, comparable)
     headline, *lines, last = str(caught.value).splitlines()
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     assert headline == f"thresholds.yaml cannot be used: {count}; nothing was started"
@@ -673,6 +675,9 @@ def test_how_long_two_gateways_are_compared() -> None:
     plain = compared(", minutes_in: {release: 15}, generations_max: 8, looks: 4", "").rounds
     assert isinstance(plain, Comparing)
     assert (plain.generations_max, plain.looks, plain.minutes_of("release")) == (12, 3, 5)
+    fewest = compared("generations_max: 8", f"generations_max: {GENERATIONS_MIN}").rounds
+    assert isinstance(fewest, Comparing)
+    assert fewest.generations_max == GENERATIONS_MIN == 4
 
 
 def test_windows_without_a_gateway_may_have_a_rate_where_users_would_be_too_fast() -> None:
@@ -689,7 +694,7 @@ def test_a_scenario_needs_a_baseline_or_does_not() -> None:
 
 def test_the_shipped_comparison_is_the_one_of_its_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])
-    thresholds = load_thresholds(Path("thresholds.yaml"), METRICS)
+    thresholds = load_thresholds(Path("thresholds.yaml"), METRICS, FIGURES)
     assert thresholds.profiles[COMPARE_PROFILE].scenarios == ("regression",)
     assert thresholds.scenarios["regression"].limits.keys() <= FIGURES.keys()
 
@@ -781,9 +786,15 @@ def test_the_shipped_comparison_is_the_one_of_its_profile(monkeypatch: pytest.Mo
         ),
         (
             "generations_max: 8",
-            "generations_max: 1.5",
+            "generations_max: 4.5",
             "8: scenarios.regression.rounds.generations_max",
-            "expected a whole number above 0, found 1.5",
+            "expected a whole number of at least 4, found 4.5",
+        ),
+        (
+            "generations_max: 8",
+            "generations_max: 3",
+            "8: scenarios.regression.rounds.generations_max",
+            "expected a whole number of at least 4, found 3",
         ),
         ("looks: 4", "looks: 0", "8: scenarios.regression.rounds.looks", "expected a whole number above 0, found 0"),
         ("looks: 4", "look: 4", "8: scenarios.regression.rounds.look", "unknown key; did you mean looks?"),
@@ -817,6 +828,15 @@ def test_a_mistake_in_a_comparison_is_named_with_its_line(old: str, new: str, wh
     assert COMPARED.count(old) == 1, f"{old!r} must stand once in the sample"
     where = where.replace("LIMITS", "scenarios.regression.limits")
     assert complaints(COMPARED.replace(old, new)) == [f"thresholds.yaml:{where}: {complaint}"]
+
+
+def test_a_margin_needs_a_metric_that_two_arms_are_compared_by_and_it_is_said_which_those_are() -> None:
+    complaint = "cannot have a margin: two arms are compared by overhead_p95_ms, rss_mib"
+    assert complaints(COMPARED, ("overhead_p95_ms", "rss_mib")) == [
+        f"thresholds.yaml:5: scenarios.regression: latency_p99_ms {complaint}"
+    ]
+    load_thresholds(written(COMPARED), KNOWN, ("overhead_p95_ms", "latency_p99_ms"))
+    load_thresholds(written(WHOLE), KNOWN, ())  # limits by numbers are on any metric
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ def test_a_limit_within_the_interval_is_undecided_not_passed() -> None:
     result = judged(measured, limit("overhead_p95_ms", max=value))
     assert (result.verdict, result.reason) == (Verdict.INVALID, Reason.UNDECIDED)
     assert result.is_open
+    assert "next       run it longer (a profile with a larger budget_minutes); " in "\n".join(explain(result, AROUND))
 
 
 def test_a_generator_that_sent_too_little_is_invalid_even_where_the_figure_would_fail() -> None:

@@ -4,11 +4,7 @@ Whole runs on made-up figures; whoever measures has a bench that starts nothing.
 """
 
 import os
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -17,12 +13,20 @@ import pytest
 
 from perfgate import record
 from perfgate.lease import VARIABLE, Lease
-from tests.harness.conftest import PLUGIN, ROOT, THRESHOLDS, make_project, run_judging, the_record
+from tests.harness.conftest import (
+    MEASURING,
+    PATIENCE_S,
+    PLUGIN,
+    ROOT,
+    THRESHOLDS,
+    a_run,
+    make_project,
+    read_until,
+    run_judging,
+    the_record,
+)
 
 pytestmark = pytest.mark.slow
-
-#: Far longer than anything here takes; only a test that fails waits for so long.
-PATIENCE_S: Final = 120.0
 
 FOUR_SCENARIOS: Final = THRESHOLDS.replace("[overhead]", "[overhead, latency, resources, capacity]").replace(
     "apparatus:",
@@ -74,12 +78,6 @@ FAKES: Final = """
 
     perfgate.plugin.run_rounds = run_rounds
     perfgate.plugin.StackBench = lambda *args, **kwargs: contextlib.nullcontext()
-"""
-MEASURING: Final = """
-    import pytest
-    pytestmark = pytest.mark.scenario("overhead")
-    def test_it(stack, rounds, limits):
-        limits.check("overhead_p95_ms", rounds.run(stack.arms("direct", "gateway")))
 """
 
 
@@ -251,34 +249,6 @@ def intervals(folder: Path) -> list[float]:
     lines = [line.split() for line in (folder / "intervals").read_text().splitlines()]
     assert [words[0] for words in lines] == ["begins", "ends"]
     return [float(words[-1]) for words in lines]
-
-
-@contextmanager
-def a_run(folder: Path, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
-    """A pytest run in a folder, whose output is read as it comes; ended with the context."""
-    command = [sys.executable, "-m", "pytest", *PLUGIN, *arguments]
-    with subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as run:
-        # Whatever goes wrong, neither it nor the test hangs.
-        watchdog = threading.Timer(PATIENCE_S, run.kill)
-        watchdog.start()
-        try:
-            yield run
-        finally:
-            watchdog.cancel()
-            run.kill()
-
-
-def read_until(run: subprocess.Popen[str], text: str) -> str:
-    """The first line of a run that holds the text."""
-    assert run.stdout is not None
-    seen = []
-    for line in run.stdout:
-        if text in line:
-            return line
-        seen.append(line)
-    raise AssertionError(f"the run ended without {text!r}:\n{''.join(seen)}")
 
 
 def test_two_runs_on_one_host_take_turns_and_say_so(pytester: pytest.Pytester) -> None:

@@ -71,6 +71,13 @@ def test_its_processes_are_the_workers_of_all_instances() -> None:
     assert replace(PLAIN, instances=2, workers=3).processes == 6
 
 
+def test_its_memory_is_what_is_promised_to_all_its_instances() -> None:
+    limited = replace(PLAIN, backend="containers", memory_per_instance_bytes=2**30)
+    assert limited.memory_bytes == 2**30
+    assert replace(limited, instances=3, workers=2).memory_bytes == 3 * 2**30
+    assert replace(PLAIN, instances=3).memory_bytes is None
+
+
 def test_none_of_something_is_refused() -> None:
     with pytest.raises(ValueError, match="workers=0 must be at least 1"):
         replace(PLAIN, workers=0)

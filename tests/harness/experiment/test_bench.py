@@ -7,19 +7,19 @@ TestRealGateway at the end starts the real one.
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 import httpx
 import psutil
 import pytest
 
-from perfgate.errors import StackFailed
-from perfgate.experiment.arms import GatewaySpec
+from perfgate.errors import BadInput, StackFailed
+from perfgate.experiment.arms import BackendName, GatewaySpec
 from perfgate.experiment.bench import ANY_REPLY, RunningGateway, StackBench, prove
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.schedule import OpenLoop
@@ -91,6 +91,12 @@ def cache(tmp_path: Path) -> FakeCache:
     folder = tmp_path / "environment"
     folder.mkdir()
     return FakeCache(folder)
+
+
+@pytest.fixture(autouse=True)
+def _left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What killed runs have left in an engine of this host is not these tests' matter."""
+    monkeypatch.setattr("perfgate.experiment.bench.sweep_if_any", lambda say: None)
 
 
 def bench_of(cache: FakeCache, tmp_path: Path, **rest: Any) -> StackBench:
@@ -184,7 +190,7 @@ class TestGateways:
             newer = Packages((f"litellm=={DEFAULT_RELEASE}", "redis==5.0"))
             bench.facts[candidate] = replace(bench.facts[candidate], packages=newer)
             assert len(bench.unasked_differences(baseline, candidate)) == 1
-            assert told == ["1 packages differ: redis 5.0 is installed in candidate only"]
+            assert told == ["packages that differ: redis 5.0 is installed in candidate only"]
             same = replace(baseline, apart="candidate")
             bench.facts[same] = bench.facts[candidate]
             assert bench.unasked_differences(baseline, same)[-1] == "redis 5.0 is installed in candidate only"
@@ -214,6 +220,75 @@ class TestGateways:
         (log,) = kept.iterdir()
         assert str(log) in str(caught.value)
         assert log.read_text() == "it is broken\n"
+
+
+class FullSite:
+    """Stands in for containers, on a host that has no room for any."""
+
+    mock = None
+
+    def __init__(self, *args: object, **options: object) -> None:
+        self.asked: list[list[GatewaySpec]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def check_room(self, specs: Sequence[GatewaySpec]) -> None:
+        self.asked.append(list(specs))
+        raise BadInput("there is no room")
+
+
+class TestContainers:
+    @pytest.fixture(autouse=True)
+    def _full(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("perfgate.experiment.bench.ContainerSite", FullSite)
+
+    def test_a_host_without_room_is_said_before_anything_is_started_or_installed(
+        self, cache: FakeCache, tmp_path: Path
+    ) -> None:
+        """Each backend is asked for what it is to have at once."""
+        inside = [replace(PLAIN, backend="containers", workers=workers) for workers in (1, 2)]
+        told: list[str] = []
+        with (
+            bench_of(
+                cache,
+                tmp_path,
+                backends=("processes", "containers"),
+                on_service=lambda name, facts: told.append(name),
+                say=told.append,
+            ) as bench,
+            ExitStack() as until_closed,
+        ):
+            with pytest.raises(BadInput, match="there is no room"):
+                bench.start_gateways([inside[0], PLAIN, inside[1]], until_closed)
+            assert cast(FullSite, bench.sites["containers"]).asked == [inside]
+        assert (told, cache.asked) == (["mock"], [])
+
+    @pytest.mark.parametrize(
+        ("backends", "told"),
+        [(("processes",), ["swept", "mock"]), (("containers",), []), (("processes", "containers"), ["mock"])],
+        ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
+    )
+    def test_what_killed_runs_left_is_swept_first_where_no_backend_does_it(
+        self,
+        cache: FakeCache,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        backends: tuple[BackendName, ...],
+        told: list[str],
+    ) -> None:
+        def sweep(say: Callable[[str], None]) -> None:
+            say("swept")
+
+        monkeypatch.setattr("perfgate.experiment.bench.sweep_if_any", sweep)
+        found: list[str] = []
+        with bench_of(
+            cache, tmp_path, backends=backends, say=found.append, on_service=lambda name, facts: found.append(name)
+        ):
+            assert found == told
 
 
 class Scripted(BaseHTTPRequestHandler):

@@ -172,7 +172,16 @@ def test_too_little_memory_says_what_is_needed_and_what_is_free() -> None:
     with pytest.raises(BadInput) as caught:
         planned(processes=2, memory_bytes=int(9.9 * GIB))
     assert str(caught.value) == (
-        "a comparison keeps at least 4 generations of two gateways alive, 8.0 GiB with 2 processes each; 9.9 GiB are "
-        "free, of which 80% may be used: free some, or give fewer --workers and --instances"
+        "a comparison keeps at least 4 generations of two gateways alive, 8.0 GiB together; 9.9 GiB are free, of which "
+        "80% may be used: free some, or give fewer --workers and --instances, or less --memory-per-instance"
     )
     assert planned(processes=2, memory_bytes=int(10.1 * GIB)).rounds.generations == GENERATIONS_MIN
+
+
+def test_memory_that_is_promised_counts_and_not_what_processes_need() -> None:
+    """Two gateways of 4 GiB in each generation, in 80 % of 64 GiB: six."""
+    assert planned(60, margin=0.025, gateway_bytes=4 * GIB).rounds.generations == 6
+    assert planned(60, margin=0.025, gateway_bytes=4 * GIB, processes=2).rounds.generations == 6
+    assert planned(60, margin=0.025, gateway_bytes=GIB // 4, memory_bytes=8 * GIB).rounds.generations == 12
+    with pytest.raises(BadInput, match=r"two gateways alive, 64\.0 GiB together; 64\.0 GiB are free"):
+        planned(60, gateway_bytes=8 * GIB)

@@ -4,7 +4,7 @@ import dataclasses
 
 from perfgate.experiment import health
 from perfgate.experiment.measurement import Measurement
-from perfgate.load.schedule import ClosedLoop
+from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.thresholds import Apparatus
 from tests.harness.synthetic import DIRECT, GATEWAY, load_result, measurement, window
 
@@ -51,6 +51,20 @@ def test_in_a_closed_loop_requests_queue_at_the_mock_by_design() -> None:
     found = health.check(closed, LIMITS)
     assert found.is_fit
     assert "closed loop of 50 users" in found.words
+
+
+def test_a_direct_arm_with_a_schedule_of_its_own_has_no_queue_that_would_excuse_it() -> None:
+    users, steady = ClosedLoop(2, warm_up_s=0, window_s=4), OpenLoop(60, warm_up_s=0, window_s=4)
+    slow, fast = (
+        dataclasses.replace(measurement(direct_ms=ms), schedule=users, direct_schedule=steady) for ms in (60, 1)
+    )
+    (complaint,) = health.check(slow, LIMITS).complaints
+    assert complaint.startswith("without a gateway p95 is 6")
+    assert complaint.endswith(" ms, at most 5 ms is allowed")
+    assert health.check(fast, LIMITS).is_fit
+    assert "direct p95 1.1 ms (limit 5 ms)" in health.check(fast, LIMITS).words
+    queueing = dataclasses.replace(slow, schedule=steady, direct_schedule=users)
+    assert health.check(queueing, LIMITS).is_fit, "the other way round"
 
 
 def test_users_who_all_wait_for_a_hanging_gateway_are_not_the_generators_fault() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.likeness import package_words, unasked_differences
-from perfgate.stack.inspection import ServiceFacts
+from perfgate.stack.inspection import SHOWN_PACKAGES, ServiceFacts
 from perfgate.stack.packages import Packages
 from perfgate.stack.sources import GitRef, Release
 
@@ -100,10 +100,17 @@ def test_what_is_no_release_has_whatever_version_its_source_says() -> None:
     assert unasked_differences(commit, NEW, (facts(release="0.0.0"), OF_NEW)) == []
 
 
-def test_packages_that_differ_are_counted_and_listed() -> None:
+def test_packages_that_differ_are_listed() -> None:
     words = package_words((facts("h11==0.14.0"), facts("h11==0.16.0", "redis==5.0", release="1.102.4")))
     assert words == (
-        "3 packages differ: h11 is 0.14.0 in baseline, 0.16.0 in candidate; litellm is 1.79.3 in baseline, 1.102.4 in "
-        "candidate; redis 5.0 is installed in candidate only"
+        "packages that differ: h11 is 0.14.0 in baseline, 0.16.0 in candidate; litellm is 1.79.3 in baseline, 1.102.4 "
+        "in candidate; redis 5.0 is installed in candidate only"
     )
     assert package_words((OF_OLD, OF_OLD)) == ""
+
+
+@pytest.mark.parametrize(("more", "rest"), [(0, ""), (3, "; 3 more; the record lists them all")])
+def test_of_many_packages_that_differ_the_first_are_listed_and_the_others_counted(more: int, rest: str) -> None:
+    candidate = facts(*[f"a{number:02}==1" for number in range(SHOWN_PACKAGES + more)])
+    shown = [f"a{number:02} 1 is installed in candidate only" for number in range(SHOWN_PACKAGES)]
+    assert package_words((OF_OLD, candidate)) == f"packages that differ: {'; '.join(shown)}{rest}"

@@ -388,6 +388,8 @@ class TestLoads:
         measurement = run(bench, direct_schedule=shorter)
         for window, job in zip(measurement.windows, bench.window_jobs, strict=True):
             assert job.schedule == (shorter if window.arm == "direct" else STEADY)
+        assert (measurement.schedule, measurement.direct_schedule) == (STEADY, shorter)
+        assert run(FakeBench()).direct_schedule is None
 
     def test_the_measurement_says_how_it_was_made(self, bench: FakeBench) -> None:
         measurement = run(bench)

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final, Self
 
 import psutil
@@ -29,7 +30,15 @@ from perfgate.stack.affinity import plan_cores
 from perfgate.stack.backend import NO_LIMITS, Limits
 from perfgate.stack.cgroup import CgroupGone
 from perfgate.stack.container_services import ContainerSpec, in_container
-from perfgate.stack.containers import ContainerBackend, ContainerRunning, NetworkPath, check_limits, limits_of
+from perfgate.stack.containers import (
+    SWEEP_TIMEOUT_S,
+    ContainerBackend,
+    ContainerRunning,
+    NetworkPath,
+    check_limits,
+    limits_of,
+    sweep_if_any,
+)
 from perfgate.stack.engine import EngineFacts, EngineGone, EngineRefused, NoEngine
 from perfgate.stack.images import BUILT, ImageMissing
 from perfgate.stack.leftovers import RUN_LABEL, remove_run, sweep
@@ -174,6 +183,155 @@ def start_without_engine(path: NetworkPath, workers: int, folder: Path, monkeypa
     backend.start(replace(toy(SLEEP), workers=workers))
 
 
+class FakeEngine:
+    """A client of an engine that has nothing of ours."""
+
+    def __init__(self) -> None:
+        self.client = self.networks = self
+        self.attrs: Mapping[str, Any] = {"IPAM": {"Config": []}}
+        self.is_closed = False
+
+    def get(self, network_id: str) -> Self:
+        return self
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class TestEnd:
+    """What went wrong first is what counts, and an engine that is gone only means that something is left behind."""
+
+    GONE: Final = EngineGone("nobody answers")
+    REFUSED: Final = EngineRefused("the network is in use")
+
+    def backend(
+        self, at_its_end: StackFailed, said: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> ContainerBackend:
+        """One that cannot remove what it has made."""
+
+        def remove_run(client: object, run: str) -> None:
+            raise at_its_end
+
+        monkeypatch.setattr(containers_module, "engine_facts", lambda: ENGINE)
+        monkeypatch.setattr(containers_module, "connected", FakeEngine)
+        monkeypatch.setattr(containers_module, "sweep", lambda client: "")
+        monkeypatch.setattr(
+            containers_module, "Network", lambda docker_network_kw: SimpleNamespace(id="1", create=lambda: None)
+        )
+        monkeypatch.setattr(containers_module, "remove_run", remove_run)
+        return ContainerBackend(folder, say=said.append)
+
+    def test_an_engine_that_is_gone_is_said_and_no_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        with self.backend(self.GONE, said, tmp_path, monkeypatch):
+            assert said == []
+        assert said == [
+            "the Docker engine does not answer: the next run removes the containers that this one leaves behind"
+        ]
+
+    @pytest.mark.parametrize("at_its_end", [GONE, REFUSED])
+    def test_an_error_of_the_run_is_not_hidden(
+        self, at_its_end: StackFailed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(ServiceDied, match="the first"), self.backend(at_its_end, [], tmp_path, monkeypatch):
+            raise ServiceDied("the first")
+
+    def test_any_other_error_is_one_of_the_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        with (
+            pytest.raises(EngineRefused, match="the network is in use"),
+            self.backend(self.REFUSED, said, tmp_path, monkeypatch),
+        ):
+            pass
+        assert said == []
+
+    def service(self, folder: Path, monkeypatch: pytest.MonkeyPatch, stops: list[str]) -> Any:
+        """A service in its context, whose engine is gone when it is to be stopped."""
+
+        def stop() -> None:
+            stops.append("toy")
+            raise self.GONE
+
+        backend = ContainerBackend(folder)
+        monkeypatch.setattr(backend, "start", lambda service, cpus, limits: SimpleNamespace(stop=stop))
+        return backend.running(toy(SLEEP))
+
+    def test_an_error_while_a_service_is_in_use_is_not_hidden(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stops: list[str] = []
+        with pytest.raises(ServiceDied, match="the first"), self.service(tmp_path, monkeypatch, stops):
+            raise ServiceDied("the first")
+        assert stops == ["toy"], "it has been tried"
+
+    def test_a_service_that_nobody_can_stop_is_an_error_where_there_is_no_other(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stops: list[str] = []
+        with pytest.raises(EngineGone, match="nobody answers"), self.service(tmp_path, monkeypatch, stops):
+            assert stops == []
+        assert stops == ["toy"]
+
+
+class TestSweepOfARunThatNeedsNoEngine:
+    @pytest.fixture
+    def client(self, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+        """Of an engine that answers within the time that such a run gives it."""
+        client = FakeEngine()
+        monkeypatch.setattr(containers_module, "engine_facts", lambda: ENGINE)
+        monkeypatch.setattr(containers_module, "connected", {SWEEP_TIMEOUT_S: client}.__getitem__)
+        return client
+
+    def said(self) -> list[str]:
+        said: list[str] = []
+        sweep_if_any(said.append)
+        return said
+
+    def test_without_an_engine_there_is_nothing_to_say(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+        assert self.said() == []
+
+    def test_an_engine_of_another_machine_is_left_alone(
+        self, client: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def elsewhere() -> EngineFacts:
+            raise NoEngine("it runs on another machine")
+
+        swept: list[object] = []
+        monkeypatch.setattr(containers_module, "engine_facts", elsewhere)
+        monkeypatch.setattr(containers_module, "sweep", swept.append)
+        assert (self.said(), swept) == ([], [])
+
+    @pytest.mark.parametrize("error", [EngineGone("nobody answers"), EngineRefused("not now")])
+    def test_one_that_goes_away_or_refuses_meanwhile_does_not_matter(
+        self, error: StackFailed, client: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(of: object) -> str:
+            raise error
+
+        monkeypatch.setattr(containers_module, "sweep", fail)
+        assert self.said() == []
+        assert client.is_closed
+
+    @pytest.mark.parametrize(
+        ("swept", "said"),
+        [
+            ("", []),
+            (
+                "2 containers and 1 network",
+                ["removed what runs that were killed had left behind: 2 containers and 1 network"],
+            ),
+        ],
+        ids=["nothing", "something"],
+    )
+    def test_what_was_removed_is_said(
+        self, swept: str, said: list[str], client: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(containers_module, "sweep", {client: swept}.__getitem__)
+        assert self.said() == said
+        assert client.is_closed
+
+
 # From here on with a Docker engine.
 
 
@@ -220,7 +378,7 @@ def test_a_container_that_uses_up_its_memory_says_so(containers: ContainerBacken
         containers.start(program, limits=Limits(memory_bytes=64 << 20))
     assert re.match(
         r"toy \(container [0-9a-f]{12}\) was killed by signal 9 \(SIGKILL\) \d+\.\d s after its start, before it was "
-        r"ready, since its 64 MiB of memory were used up \(--memory-per-instance\)\n",
+        r"ready, since its 64 MiB of memory were used up: give it more with --memory-per-instance, or leave that out\n",
         str(caught.value),
     )
 
@@ -426,16 +584,20 @@ def test_nothing_is_left_after_ctrl_c(client: DockerClient, other_run: OtherRun)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("needs_engine", [True, False])
 def test_what_a_kill_leaves_is_gone_at_the_next_start(
-    client: DockerClient, other_run: OtherRun, tmp_path: Path
+    client: DockerClient, other_run: OtherRun, tmp_path: Path, needs_engine: bool
 ) -> None:
     sweep(client)
     assert len(bearing(client, other_run.name)) == 3  # it lives
     other_run.process.kill()
     other_run.process.wait()
-    with ContainerBackend(tmp_path, BUILT):
-        assert bearing(client, other_run.name) == []
-        assert other_run.things.left(client) == set()
+    if needs_engine:
+        ContainerBackend(tmp_path, BUILT).__enter__().__exit__(None, None, None)
+    else:
+        sweep_if_any(lambda line: None)
+    assert bearing(client, other_run.name) == []
+    assert other_run.things.left(client) == set()
 
 
 class Cable:
@@ -504,7 +666,8 @@ def cable(client: DockerClient, containers: ContainerBackend, monkeypatch: pytes
 def test_an_engine_that_goes_away_in_mid_run_is_one_clear_message(
     client: DockerClient, cable: Cable, tmp_path: Path
 ) -> None:
-    backend = ContainerBackend(tmp_path, BUILT).__enter__()
+    said: list[str] = []
+    backend = ContainerBackend(tmp_path, BUILT, say=said.append).__enter__()
     running = backend.start(toy(SLEEP))
     cable.cut()
     for ask in (
@@ -512,11 +675,12 @@ def test_an_engine_that_goes_away_in_mid_run_is_one_clear_message(
         running.log_tail,
         running.stop,
         lambda: backend.start(toy(SLEEP)),
-        lambda: backend.__exit__(None, None, None),
     ):
         with pytest.raises(EngineGone, match=r"does not answer any more, while .* what this one leaves") as caught:
             ask()
         assert caught.value.exit_code is ExitCode.STACK_FAILED
+    backend.__exit__(None, None, None)
+    assert said[-1].startswith("the Docker engine does not answer: the next run removes ")
     remove_run(client, run_of(backend.network_name))  # this process lives, so that no other run will
 
 

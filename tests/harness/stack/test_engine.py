@@ -138,3 +138,10 @@ def test_an_engine_that_is_gone_is_told_from_one_that_refuses() -> None:
         "run removes what this one leaves behind"
     )
     assert caught.value.exit_code is ExitCode.STACK_FAILED
+
+
+@pytest.mark.parametrize("late", [requests.ReadTimeout, requests.ConnectTimeout])
+def test_an_engine_that_hangs_is_said_to_have_given_no_answer_in_time(late: type[requests.Timeout]) -> None:
+    with pytest.raises(EngineGone) as caught, engine.engine_errors(FakeClient(), "asking for the moon"):  # type: ignore[arg-type]
+        raise late("HTTPConnectionPool(host='localhost'): Read timed out", TimeoutError(110, "Connection timed out"))
+    assert f"while asking for the moon (no answer within {engine.ANSWER_TIMEOUT_S} s). Start it" in str(caught.value)
