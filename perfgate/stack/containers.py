@@ -128,7 +128,6 @@ def sweep_if_any(say: Callable[[str], None]) -> None:
         say: called with a line when something was removed. Where no engine answers there is nothing to say.
     """
     try:
-        engine_facts()
         client = connected(SWEEP_TIMEOUT_S)
         try:
             swept = sweep(client)
@@ -500,7 +499,7 @@ class ContainerBackend:
         try:
             yield running
         except BaseException:
-            with suppress(EngineGone):  # what went wrong before says more
+            with suppress(EngineGone, EngineRefused):  # what went wrong before says more
                 running.stop()
             raise
         running.stop()

@@ -382,7 +382,8 @@ def test_an_image_of_ours_is_never_pulled(client: DockerClient) -> None:
     assert not said
     assert str(caught.value) == (
         "the image perfgate/mock:none is not on this host, and only a build makes it: `perfgate images build` "
-        "(--base IMAGE names a Debian that is here, where none can be pulled)"
+        "(--base IMAGE names a Debian that is here, where none can be pulled; LiteLLM's image is made for one "
+        "--prisma-engine, and the run has to name the same)"
     )
 
 
