@@ -128,6 +128,7 @@ def sweep_if_any(say: Callable[[str], None]) -> None:
         say: called with a line when something was removed. Where no engine answers there is nothing to say.
     """
     try:
+        engine_facts(SWEEP_TIMEOUT_S)
         client = connected(SWEEP_TIMEOUT_S)
         try:
             swept = sweep(client)

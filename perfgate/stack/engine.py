@@ -112,13 +112,16 @@ def connected(timeout_s: int = ANSWER_TIMEOUT_S) -> DockerClient:
     return client
 
 
-def engine_facts() -> EngineFacts:
+def engine_facts(timeout_s: int = ANSWER_TIMEOUT_S) -> EngineFacts:
     """Look whether there is an engine that can be used.
+
+    Args:
+        timeout_s: for each of its answers.
 
     Raises:
         NoEngine: see `connected`; or it runs on another kernel than this process.
     """
-    client = connected()
+    client = connected(timeout_s)
     try:
         with engine_errors(client, "asking about it"):
             info = client.client.info()

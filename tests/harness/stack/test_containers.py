@@ -212,7 +212,7 @@ class TestEnd:
         def remove_run(client: object, run: str) -> None:
             raise at_its_end
 
-        monkeypatch.setattr(containers_module, "engine_facts", lambda: ENGINE)
+        monkeypatch.setattr(containers_module, "engine_facts", lambda timeout_s=0: ENGINE)
         monkeypatch.setattr(containers_module, "connected", FakeEngine)
         monkeypatch.setattr(containers_module, "sweep", lambda client: "")
         monkeypatch.setattr(
@@ -278,7 +278,7 @@ class TestSweepOfARunThatNeedsNoEngine:
     def client(self, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
         """Of an engine that answers within the time that such a run gives it."""
         client = FakeEngine()
-        monkeypatch.setattr(containers_module, "engine_facts", lambda: ENGINE)
+        monkeypatch.setattr(containers_module, "engine_facts", lambda timeout_s=0: ENGINE)
         monkeypatch.setattr(containers_module, "connected", {SWEEP_TIMEOUT_S: client}.__getitem__)
         return client
 
@@ -294,7 +294,7 @@ class TestSweepOfARunThatNeedsNoEngine:
     def test_an_engine_of_another_machine_is_left_alone(
         self, client: FakeEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def elsewhere() -> EngineFacts:
+        def elsewhere(timeout_s: int) -> EngineFacts:
             raise NoEngine("it runs on another machine")
 
         swept: list[object] = []
