@@ -106,7 +106,7 @@ class FakeClient:
 
 
 def test_an_engine_on_another_kernel_cannot_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "connected", lambda: FakeClient(KernelVersion="6.10.14-linuxkit"))
+    monkeypatch.setattr(engine, "connected", lambda timeout_s: FakeClient(KernelVersion="6.10.14-linuxkit"))
     with pytest.raises(NoEngine) as caught:
         engine.engine_facts()
     assert str(caught.value) == (
@@ -118,7 +118,7 @@ def test_an_engine_on_another_kernel_cannot_be_measured(monkeypatch: pytest.Monk
 
 def test_an_engine_on_this_kernel_tells_its_facts(monkeypatch: pytest.MonkeyPatch) -> None:
     client = FakeClient(KernelVersion=os.uname().release, CgroupVersion="2")
-    monkeypatch.setattr(engine, "connected", lambda: client)
+    monkeypatch.setattr(engine, "connected", lambda timeout_s: client)
     assert engine.engine_facts() == EngineFacts("28.2.2", "tcp://elsewhere", 4, 1, "2", "overlay2", "Docker Desktop")
 
 
