@@ -57,6 +57,9 @@ from perfgate.stack.service import Address
 from perfgate.stack.supervision import LOG_TAIL_LINES, ended
 
 LOOPBACK: Final = "127.0.0.1"
+#: How long an engine may take to learn that a process of its has ended, and how often it is asked meanwhile.
+EXIT_NOTICED_S: Final = 5.0
+EXIT_POLL_S: Final = 0.05
 #: How long an engine may take to answer a run that does not need it.
 SWEEP_TIMEOUT_S: Final = 5
 _BIND_OPTION: Final = "com.docker.network.bridge.host_binding_ipv4"
@@ -362,9 +365,12 @@ class ContainerRunning:
         try:
             self._cgroup = Cgroup.of_process(self.pid)
         except CgroupUnreadable:
-            if self.exit_status is None:
-                raise
-            # It has ended since we looked; likewise.
+            # It has ended since we looked, likewise; the engine learns of it a moment after the kernel.
+            noticed_by_mono_s = time.monotonic() + EXIT_NOTICED_S
+            while self.exit_status is None:
+                if time.monotonic() > noticed_by_mono_s:
+                    raise
+                time.sleep(EXIT_POLL_S)
 
     def _log(self, lines: int) -> str:
         if self._is_stopped:
