@@ -25,7 +25,7 @@ import pytest
 from perfgate.benchmarks import SingleRequests
 from perfgate.errors import BadInput, PerfgateError, StackFailed
 from perfgate.exit_codes import ExitCode
-from perfgate.experiment.arms import BASELINE, CANDIDATE, Arm, RedisBy
+from perfgate.experiment.arms import BASELINE, CANDIDATE, Arm
 from perfgate.experiment.bench import RunningGateway, StackBench
 from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import Progress, run_rounds
@@ -40,6 +40,7 @@ from perfgate.settings import OPTIONS, settings_of
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.images import images_of
+from perfgate.stack.litellm import RedisBy
 from perfgate.thresholds import Comparing
 from perfgate.verdict import Judgement, Verdict, explain
 from perfgate.xdist_groups import GroupScheduling, groups_of
@@ -493,22 +494,25 @@ class Rounds:
             plan = run.plan(scenario)
             for line in run.plan_words(scenario):
                 self._turns.show.say(line)
-            measurement = run_rounds(
-                self._stack.bench,
-                scenario,
-                arms,
-                load.schedule,
-                plan,
-                seed=run.settings.seed,
-                until=self._limits.decided,
-                time_left_s=lambda: run.time_left_s(scenario),
-                payload_bytes=load.payload_bytes,
-                direct_schedule=direct_schedule,
-                stream=load.stream,
-                on_progress=lambda progress: self._turns.show.progress(scenario, progress),
-                on_window=run.keep_now_and_then,
-                fitted=lambda plan: run.fitted_plan(scenario, plan),
-            )
+            try:
+                measurement = run_rounds(
+                    self._stack.bench,
+                    scenario,
+                    arms,
+                    load.schedule,
+                    plan,
+                    seed=run.settings.seed,
+                    until=self._limits.decided,
+                    time_left_s=lambda: run.time_left_s(scenario),
+                    payload_bytes=load.payload_bytes,
+                    direct_schedule=direct_schedule,
+                    stream=load.stream,
+                    on_progress=lambda progress: self._turns.show.progress(scenario, progress),
+                    on_window=run.keep_window,
+                    fitted=lambda plan: run.fitted_plan(scenario, plan),
+                )
+            finally:
+                run.keep_rest()  # of one that breaks off, too
             run.keep_measurement(measurement)
             run.keep_noise(measurement)
         return measurement

@@ -1,6 +1,7 @@
 """What does one run know, judge and write down?
 
-Comes in: settings. Goes out: judgements, an exit code, and a record that is complete after every window.
+Comes in: settings. Goes out: judgements, an exit code, and a record that is complete after every window (of a
+comparison, whose windows are short: at most some seconds behind while it runs).
 Stands between the pytest plugin (which shows things) and the rooms (which do them); knows nothing of pytest.
 
     Asked --begun--> Run            the process that was started: writes the first record, finishes it at the end
@@ -196,9 +197,9 @@ class Run:
     started_mono_s: float
     _waited_s: float = 0.0
     _begun_mono_s: dict[str, float] = field(default_factory=dict)
-    _plan_words: dict[str, Sequence[str]] = field(default_factory=dict)
     _planned: dict[str, Planned] = field(default_factory=dict)
-    _kept_mono_s: float = 0.0
+    _kept_mono_s: float = -math.inf
+    _unkept: Measurement | None = None
     _told_apart: set[frozenset[ServiceFacts]] = field(default_factory=set)
     _last_compared: tuple[Measurement | None, Mapping[str, Judgement]] = (None, MappingProxyType({}))
 
@@ -316,8 +317,7 @@ class Run:
             noise=noise_seen.last_seen(self.settings.record_dir, self._kind(scenario)) or NOISE,
         )
         self._planned[scenario] = planned
-        self._plan_words[scenario] = [f"{scenario}: {line}" for line in planned.words]
-        for line in self._plan_words[scenario]:
+        for line in self.plan_words(scenario):
             self.note(line)
         return planned.rounds
 
@@ -347,7 +347,8 @@ class Run:
 
     def plan_words(self, scenario: str) -> Sequence[str]:
         """What is said of a comparison's plan before it begins; nothing of what has fixed numbers of rounds."""
-        return self._plan_words.get(scenario, ())
+        planned = self._planned.get(scenario)
+        return [f"{scenario}: {line}" for line in planned.words] if planned is not None else ()
 
     def time_left_s(self, scenario: str) -> float:
         """Seconds of the profile's budget that are left, less what the scenarios after this one need at least.
@@ -442,14 +443,21 @@ class Run:
         kept[measurement.scenario] = measurement_record(measurement, before.windows if before is not None else ())
         self._update(measurements=list(kept.values()))
 
-    def keep_now_and_then(self, measurement: Measurement) -> None:
-        """Write everything measured so far, unless that was done less than `KEEP_EVERY_S` ago.
+    def keep_window(self, measurement: Measurement) -> None:
+        """Write everything measured so far; of a comparison, unless that was done less than `KEEP_EVERY_S` ago.
 
-        Of windows of half a second there are hundreds, and each would cost as much as all that were before.
+        It has hundreds of windows of a fraction of a second, and each would cost as much as all that were before.
         """
-        if time.monotonic() - self._kept_mono_s >= KEEP_EVERY_S:
-            self.keep_measurement(measurement)
-            self._kept_mono_s = time.monotonic()
+        is_comparison = self.thresholds.scenarios[measurement.scenario].needs.baseline
+        self._unkept = measurement
+        if not is_comparison or time.monotonic() - self._kept_mono_s >= KEEP_EVERY_S:
+            self.keep_rest()
+
+    def keep_rest(self) -> None:
+        """Write what `keep_window` has not written yet."""
+        if self._unkept is not None:
+            self.keep_measurement(self._unkept)
+            self._unkept, self._kept_mono_s = None, time.monotonic()
 
     def keep_service(self, name: str, facts: dict[str, Any]) -> None:
         """Add what runs in a service; note in words where it differs from an earlier one that was made of the same."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
 from perfgate.errors import BadInput
-from perfgate.experiment.arms import PLAIN_MODEL, GatewaySpec
+from perfgate.experiment.arms import BASELINE, PLAIN_MODEL, GatewaySpec
 from perfgate.load.job import check_api_key
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.installing import checked_packages, package_name
@@ -218,7 +218,7 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
                 "--baseline: gateways that are compared are started several times, since two processes of one release "
                 "differ; one that runs already (url:…) cannot be compared"
             )
-        baseline = replace(gateway, source=source, config_path=config("--baseline-config"), apart="baseline")
+        baseline = replace(gateway, source=source, config_path=config("--baseline-config"), apart=BASELINE)
     postgres_url = text_or_none("--postgres-url")
     if postgres_url is not None:
         checked_url(postgres_url)

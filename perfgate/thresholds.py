@@ -38,6 +38,7 @@ from perfgate.load.payload import check_prompt_bytes
 from perfgate.load.schedule import DEFAULT_TAIL_S, Arrivals, ClosedLoop, OpenLoop, Schedule
 from perfgate.located_yaml import Document, KeyPath, NotYaml, Problem
 from perfgate.measure.host import HostFingerprint
+from perfgate.stack.backend import BackendName
 from perfgate.stats.plan import GENERATIONS_MIN
 
 #: Keys of the planned shape that this version does not judge by. Reading past them would promise what is not done.
@@ -56,7 +57,6 @@ _ONLY_WITH: Final[Mapping[str, tuple[str, ...]]] = {
     "direct_rps": ("users",),
 }
 
-Backend = Literal["processes", "containers"]
 
 _GIB: Final = 1024**3
 _MANUAL: Final = "docs/thresholds.md"
@@ -128,7 +128,7 @@ _Arrivals = Annotated[Arrivals, _expect("'constant' or 'poisson'", lambda value:
 _Service = Annotated[
     Literal["postgres", "redis"], _expect("'postgres' or 'redis'", lambda value: value in ("postgres", "redis"))
 ]
-_Backend = Annotated[Backend, _expect("'processes' or 'containers'", lambda value: value in get_args(Backend))]
+_Backend = Annotated[BackendName, _expect("'processes' or 'containers'", lambda value: value in get_args(BackendName))]
 
 
 @dataclass(frozen=True)
@@ -149,27 +149,22 @@ def _known_metric(metric: str, info: ValidationInfo[_Names]) -> str:
     return metric
 
 
-def _known_scenario(scenario: str, info: ValidationInfo[_Names]) -> str:
-    known = info.context.scenarios
-    if scenario not in known:
-        hint = _did_you_mean(scenario, known) or f"; the file has {', '.join(known) or 'none'}"
-        raise _broken_rule(f"there is no scenario {scenario!r}{hint}")
-    return scenario
+def _known_scenario(name: str, info: ValidationInfo[_Names]) -> str:
+    return _known("scenario", name, info.context.scenarios)
 
 
 def _known_host(name: str, info: ValidationInfo[_Names]) -> str:
-    known = info.context.hosts
-    if name not in known:
-        hint = _did_you_mean(name, known) or f"; the file has {', '.join(known) or 'none'}"
-        raise _broken_rule(f"there is no host class {name!r}{hint}")
-    return name
+    return _known("host class", name, info.context.hosts)
 
 
 def _known_profile(name: str, info: ValidationInfo[_Names]) -> str:
-    known = info.context.profiles
+    return _known("profile", name, info.context.profiles)
+
+
+def _known(what: str, name: str, known: Collection[str]) -> str:
     if name not in known:
         hint = _did_you_mean(name, known) or f"; the file has {', '.join(known) or 'none'}"
-        raise _broken_rule(f"there is no profile {name!r}{hint}")
+        raise _broken_rule(f"there is no {what} {name!r}{hint}")
     return name
 
 

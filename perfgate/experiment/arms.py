@@ -8,10 +8,11 @@ run.
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from perfgate.errors import BadInput
-from perfgate.stack.litellm import FLUSH_JITTER_S
+from perfgate.stack.backend import BackendName
+from perfgate.stack.litellm import FLUSH_JITTER_S, RedisBy
 from perfgate.stack.releases import DepsMode
 from perfgate.stack.sources import Release, RunningUrl, Source
 
@@ -27,9 +28,6 @@ DATABASE_POOL_LIMIT: Final = 10
 #: The names of the arms of a comparison.
 BASELINE: Final = "baseline"
 CANDIDATE: Final = "candidate"
-
-BackendName = Literal["processes", "containers"]
-RedisBy = Literal["host_port", "url"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 import httpx
 
 from perfgate.errors import StackFailed
-from perfgate.experiment.arms import DATABASE_FLUSH_S, DATABASE_POOL_LIMIT, PLAIN_MODEL, BackendName, GatewaySpec
+from perfgate.experiment.arms import DATABASE_FLUSH_S, DATABASE_POOL_LIMIT, PLAIN_MODEL, GatewaySpec
 from perfgate.experiment.ledger import DatabaseLedger
 from perfgate.experiment.likeness import package_words, unasked_differences
 from perfgate.experiment.sites import ContainerSite, Installed, ProcessSite, Site
@@ -30,7 +30,7 @@ from perfgate.load.runner import Generator
 from perfgate.measure.process_tree import TreeSnapshot, snapshot
 from perfgate.stack.admin import new_virtual_key
 from perfgate.stack.affinity import CorePlan, plan_cores
-from perfgate.stack.backend import Limits, RunningService, Snapshot
+from perfgate.stack.backend import BackendName, Limits, RunningService, Snapshot
 from perfgate.stack.containers import sweep_if_any
 from perfgate.stack.database import Database
 from perfgate.stack.environments import EnvironmentCache

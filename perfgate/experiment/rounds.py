@@ -18,14 +18,13 @@ from perfgate.experiment.arms import (
     CANDIDATE,
     DATABASE_FLUSH_MAX_S,
     Arm,
-    BackendName,
     GatewaySpec,
 )
 from perfgate.experiment.measurement import GatewayUse, LedgerUse, Measurement, Window
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
-from perfgate.stack.backend import Snapshot
+from perfgate.stack.backend import BackendName, Snapshot
 
 #: Requests for every process of a fresh gateway before its first window: connection pools, lazy imports, caches fill.
 SETTLE_REQUESTS: Final = 100

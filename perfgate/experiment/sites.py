@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from perfgate.errors import BadInput
-from perfgate.experiment.arms import BackendName, GatewaySpec
+from perfgate.experiment.arms import GatewaySpec
 from perfgate.stack.affinity import CorePlan
-from perfgate.stack.backend import Limits, RunningService, StackBackend
+from perfgate.stack.backend import BackendName, Limits, RunningService, StackBackend
 from perfgate.stack.containers import ContainerBackend, ContainerRunning, check_limits
 from perfgate.stack.environments import Environment, EnvironmentCache
 from perfgate.stack.images import ImageMissing, Images, build, litellm_in, present, prisma_in

@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, Self, runtime_checkable
+from typing import Final, Literal, Protocol, Self, runtime_checkable
 
 from perfgate.stack.service import Address, Service
+
+BackendName = Literal["processes", "containers"]
 
 
 @dataclass(frozen=True, slots=True)

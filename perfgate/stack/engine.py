@@ -17,12 +17,11 @@ from docker.errors import APIError, DockerException
 from testcontainers.core.docker_client import DockerClient
 
 from perfgate.errors import BadInput, StackFailed
+from perfgate.stack.backend import BackendName
 
 #: Of one answer of the engine; what takes long (a pull, a build) has its own.
 ANSWER_TIMEOUT_S: Final = 30
 USE_PROCESSES: Final = "--stack=processes needs none"
-
-Backend = Literal["containers", "processes"]
 
 
 class NoEngine(BadInput):
@@ -69,7 +68,7 @@ class StackChoice:
         why: in words, for the record and for people.
     """
 
-    backend: Backend
+    backend: BackendName
     why: str
 
 

@@ -21,6 +21,9 @@ from perfgate.stack.mock import REPLY_TEXT
 from perfgate.stack.readiness import HttpCheck
 from perfgate.stack.service import Address
 
+#: How LiteLLM is told of a Redis: by host, port and password, or by one URL.
+RedisBy = Literal["host_port", "url"]
+
 CONFIG_FILE: Final = "config.yaml"
 CHAT_PATH: Final = "/v1/chat/completions"
 #: The file that litellm_faults.py becomes beside the configuration, and the callback in it.
@@ -127,7 +130,7 @@ class RedisAccess:
 
     address: Address
     password: str = field(repr=False)
-    by: Literal["host_port", "url"] = "host_port"
+    by: RedisBy = "host_port"
 
     @property
     def secrets(self) -> Sequence[str]:

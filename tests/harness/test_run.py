@@ -194,6 +194,32 @@ def test_requests_that_followed_no_schedule_have_none_in_the_record(tmp_path: Pa
     assert record.read(run.file.path).measurements[0].schedule is None
 
 
+def windows_on_disk(run: Run) -> int:
+    return sum(len(kept.windows) for kept in record.read(run.file.path).measurements)
+
+
+def test_every_window_is_written_as_it_ends(tmp_path: Path) -> None:
+    run, whole = begun(tmp_path), synthetic.measurement(rounds=2)
+    for count in (1, 2, 3):
+        run.keep_window(replace(whole, windows=whole.windows[:count]))
+        assert windows_on_disk(run) == count
+
+
+def test_short_windows_of_a_comparison_are_written_now_and_then_and_what_is_left_when_it_breaks_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, whole = begun(tmp_path, COMPARED, baseline="1.79.3"), two_arms()
+    monkeypatch.setattr("perfgate.run.KEEP_EVERY_S", 3600.0)
+    for count in (1, 2, 3):
+        run.keep_window(replace(whole, windows=whole.windows[:count]))
+        assert windows_on_disk(run) == 1
+    run.keep_rest()
+    assert windows_on_disk(run) == 3
+    monkeypatch.setattr("perfgate.run.KEEP_EVERY_S", 0.0)
+    run.keep_window(replace(whole, windows=whole.windows[:4]))
+    assert windows_on_disk(run) == 4
+
+
 def service(parser: str, packages: list[str], source: str = "litellm 1.106.2") -> dict[str, Any]:
     """The facts of a service."""
     return {

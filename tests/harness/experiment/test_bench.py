@@ -19,11 +19,12 @@ import psutil
 import pytest
 
 from perfgate.errors import BadInput, StackFailed
-from perfgate.experiment.arms import BackendName, GatewaySpec
+from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.bench import ANY_REPLY, RunningGateway, StackBench, prove
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.schedule import OpenLoop
 from perfgate.measure.acceptors import acceptors
+from perfgate.stack.backend import BackendName
 from perfgate.stack.environments import Environment, EnvironmentCache
 from perfgate.stack.packages import Packages
 from perfgate.stack.processes import DiedAtStart, ProcessBackend, ServiceDied

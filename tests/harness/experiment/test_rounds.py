@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from perfgate.errors import BadInput, StackFailed
-from perfgate.experiment.arms import Arm, BackendName, GatewaySpec
+from perfgate.experiment.arms import Arm, GatewaySpec
 from perfgate.experiment.measurement import LedgerUse, Measurement
 from perfgate.experiment.rounds import (
     CONNECTIONS_PER_WORKER,
@@ -29,6 +29,7 @@ from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.process_tree import TreeSnapshot, snapshot
+from perfgate.stack.backend import BackendName
 from perfgate.stack.sources import Release, RunningUrl
 from tests.harness.synthetic import NEW, OLD, load_result
 
