@@ -4,8 +4,10 @@ Comes in: a client of the engine. Goes out: the labels that everything of a run 
 Whoever kills a run kills what would have tidied up after it; so the next one does.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from secrets import token_hex
@@ -24,6 +26,12 @@ PID_LABEL: Final = "perfgate.pid"
 STARTED_LABEL: Final = "perfgate.started"
 #: Which boot of which host, and which namespace, that PID belongs to.
 HOST_LABEL: Final = "perfgate.host"
+#: For what somebody else is removing, too: a container takes a second, several at once on a busy host ten.
+REMOVAL_S: Final = 60.0
+#: Between two looks whether it is gone.
+POLL_S: Final = 0.1
+#: What an engine answers then: a container's removal is under way; a network still has one of its containers.
+_BUSY: Final = (HTTPStatus.CONFLICT, HTTPStatus.FORBIDDEN)
 
 
 def own_labels() -> dict[str, str]:
@@ -75,16 +83,11 @@ def remove_run(client: DockerClient, run: str) -> None:
 
 
 def remove_containers(client: DockerClient, container_ids: Sequence[str]) -> None:
-    """Remove containers with their anonymous volumes, side by side; those that are gone are left alone."""
+    """Remove containers with their anonymous volumes, side by side; all are gone afterwards, whoever removed them."""
 
     def remove(container_id: str) -> None:
         with engine_errors(client, f"removing the container {container_id[:12]}"):
-            try:
-                client.client.api.remove_container(container_id, v=True, force=True)
-            except APIError as error:
-                # Gone; or somebody else is at it, and it will be.
-                if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
-                    raise
+            _until_gone(lambda: client.client.api.remove_container(container_id, v=True, force=True))
 
     with ThreadPoolExecutor(max_workers=max(1, len(container_ids))) as pool:
         list(pool.map(remove, container_ids))
@@ -111,7 +114,18 @@ def _start_ticks(pid: int) -> str | None:
 def _remove_networks(client: DockerClient, network_ids: Sequence[str]) -> None:
     for network_id in network_ids:
         with engine_errors(client, f"removing the network {network_id[:12]}"):
-            try:
-                client.client.api.remove_network(network_id)
-            except NotFound:
-                pass  # another run has swept it
+            _until_gone(partial(client.client.api.remove_network, network_id))
+
+
+def _until_gone(remove: Callable[[], None]) -> None:
+    """Remove what another run may be sweeping at the same time."""
+    deadline_s = time.monotonic() + REMOVAL_S
+    while True:
+        try:
+            return remove()
+        except NotFound:
+            return None
+        except APIError as error:
+            if error.status_code not in _BUSY or time.monotonic() > deadline_s:
+                raise
+        time.sleep(POLL_S)

@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from docker.errors import APIError, NotFound
 
+from perfgate.stack import leftovers
+from perfgate.stack.engine import EngineRefused
 from perfgate.stack.leftovers import HOST_LABEL, PID_LABEL, RUN_LABEL, STARTED_LABEL, own_labels, sweep
 
 
@@ -17,6 +21,8 @@ class FakeEngine:
         self.removed: list[str] = []
         self._containers: list[dict[str, Any]] = []
         self._networks: list[dict[str, Any]] = []
+        #: What the engine answers, one after the other, before it removes anything.
+        self.refusals: list[int] = []
 
     def add(self, name: str, state: str = "running", **labels: str) -> None:
         """A run with one container and one network."""
@@ -31,10 +37,18 @@ class FakeEngine:
 
     def remove_container(self, container_id: str, **options: object) -> None:
         assert options == {"v": True, "force": True}
-        self.removed.append(container_id)
+        self._remove(container_id)
 
     def remove_network(self, network_id: str) -> None:
-        self.removed.append(network_id)
+        self._remove(network_id)
+
+    def _remove(self, name: str) -> None:
+        if self.refusals:
+            response = requests.Response()
+            response.status_code = self.refusals.pop(0)
+            kind = NotFound if response.status_code == 404 else APIError
+            raise kind(f"{name}: {response.status_code}", response)
+        self.removed.append(name)
 
 
 def this_host() -> str:
@@ -59,6 +73,35 @@ def test_what_a_dead_process_has_left_is_swept_and_said() -> None:
     engine.add("dead", **labels(2**22 + 1, "1", this_host()))  # beyond the largest PID there can be
     assert swept(engine) == "1 container and 1 network"
     assert engine.removed == ["dead-container", "dead-network"]
+
+
+@pytest.mark.parametrize(
+    ("refusals", "removed"),
+    [
+        ([409, 409], ["dead-container", "dead-network"]),
+        ([409, 404], ["dead-network"]),
+        ([404, 403, 404], []),
+        ([404, 403], ["dead-network"]),
+    ],
+    ids=["a container not yet", "a container gone by now", "a network gone by now", "a network not yet"],
+)
+def test_what_another_run_is_sweeping_too_is_waited_for(refusals: list[int], removed: list[str]) -> None:
+    engine = FakeEngine()
+    engine.add("dead", **labels(2**22 + 1, "1", this_host()))
+    engine.refusals = refusals
+    assert swept(engine) == "1 container and 1 network"
+    assert engine.removed == removed
+    assert engine.refusals == []
+
+
+@pytest.mark.parametrize("refusal", [409, 500])
+def test_what_cannot_be_removed_is_said(refusal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "REMOVAL_S", 0.0)
+    engine = FakeEngine()
+    engine.add("dead", **labels(2**22 + 1, "1", this_host()))
+    engine.refusals = [refusal] * 2
+    with pytest.raises(EngineRefused, match=r"while removing the container dead-contain: .*"):
+        swept(engine)
 
 
 def test_what_belongs_to_a_living_process_is_left_alone() -> None:
