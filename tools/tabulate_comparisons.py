@@ -25,11 +25,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records", nargs="+", type=Path)
     options = parser.parse_args()
-    print(f"| baseline → candidate | seed | minutes | look | {' | '.join(_SHOWN.values())} |")
-    print("|" + "---|" * (4 + len(_SHOWN)))
+    print(heading())
     for path in options.records:
         print(row(record.read(path)))
     return 0
+
+
+def heading() -> str:
+    return f"| baseline → candidate | seed | minutes | look | {' | '.join(_SHOWN.values())} |\n|{'---|' * (4 + len(_SHOWN))}"
 
 
 def row(run: Record) -> str:

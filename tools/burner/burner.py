@@ -32,4 +32,4 @@ class Burner(CustomLogger):  # type: ignore[misc, unused-ignore]
 
 idle = Burner(cpu_ms=0)
 #: About a tenth of what litellm 1.79.3 takes for a request on the reference host.
-burns = Burner(cpu_ms=0.75)
+burns = Burner(cpu_ms=0.5)
