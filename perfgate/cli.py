@@ -14,10 +14,16 @@ from perfgate.errors import BadInput, PerfgateError
 from perfgate.exit_codes import ExitCode
 from perfgate.images_command import add_images
 from perfgate.load.command import add_load
+from perfgate.selftest.command import add_selftest
 
 #: A further subcommand is a further function: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where
 #: run takes the options and returns an ExitCode.
-COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]] = (add_load, add_calibrate, add_images)
+COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]] = (
+    add_load,
+    add_calibrate,
+    add_images,
+    add_selftest,
+)
 
 
 class _Parser(argparse.ArgumentParser):

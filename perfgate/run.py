@@ -309,7 +309,7 @@ class Run:
             margin=min(limit.margin for limit in limits if limit.margin is not None),
             family=len(limits),
             looks=rounds.looks,
-            generations_max=rounds.generations_max,
+            generations_max=rounds.generations_max_of(self.settings.profile),
             schedule=asked.load.schedule,
             processes=self.settings.gateway.processes,
             gateway_bytes=self.settings.gateway.memory_bytes,

@@ -267,17 +267,23 @@ class Comparing(_Strict):
         minutes: for all of it, the start of its gateways included.
         minutes_in: another time in these profiles.
         generations_max: starts of each gateway at most; all of them are alive at once.
+        generations_max_in: another number in these profiles.
         looks: how often the data are looked at, at most; each look is paid for.
     """
 
     minutes: _Positive
     minutes_in: dict[Annotated[str, AfterValidator(_known_profile)], _Positive] = {}
     generations_max: _Generations = 12
+    generations_max_in: dict[Annotated[str, AfterValidator(_known_profile)], _Generations] = {}
     looks: _Count = 3
 
     def minutes_of(self, profile: str) -> float:
         """The time in a profile."""
         return self.minutes_in.get(profile, self.minutes)
+
+    def generations_max_of(self, profile: str) -> int:
+        """Starts of each arm that a profile may take."""
+        return self.generations_max_in.get(profile, self.generations_max)
 
 
 class Apparatus(_Strict):

@@ -4,8 +4,9 @@ r"""Does a comparison say, live, what is known to be true? Runs each case some t
 
     same        a release with itself: never FAIL
     burner      tools/burner: a tenth more CPU for each request, which is FAIL
+    stall       50 ms in 2 % of the requests, which is FAIL
     configs     one release with two configs that do the same: never FAIL
-    neighbour   a release with itself, while another process takes all the CPU it gets from half-way on: never FAIL
+    neighbour   a release with itself, while another process on every core takes all it gets, from half-way: never FAIL
     slower      the release with one that is known to be slower: FAIL
     swapped     the same two, changed over: PASS
 
@@ -15,6 +16,7 @@ Ends with 1 when a run said FAIL where there is nothing, or no FAIL where there 
 """
 
 import argparse
+import os
 import random
 import subprocess
 import sys
@@ -43,7 +45,7 @@ class Case:
     Args:
         arguments: of pytest, that name the two arms.
         is_slower: whether the candidate is.
-        has_neighbour: whether another process takes CPU from half-way on.
+        has_neighbour: whether other processes take CPU from half-way on.
     """
 
     arguments: tuple[str, ...]
@@ -59,6 +61,7 @@ def cases_of(release: str, slower: str) -> dict[str, Case]:
     return {
         "same": Case(same, is_slower=False),
         "burner": Case((*two_configs, burns), is_slower=True),
+        "stall": Case((*two_configs, str(BURNER / "stalls.yaml")), is_slower=True),
         "neighbour": Case(same, is_slower=False, has_neighbour=True),
         "configs": Case((*two_configs, idle), is_slower=False),
         "slower": Case(("--baseline", release, "--candidate", slower), is_slower=True),
@@ -70,7 +73,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--release", default="1.79.3")
     parser.add_argument("--slower", default="1.102.4", help="a release that is known to be slower")
-    parser.add_argument("--cases", default="same,burner,neighbour,configs,slower,swapped", help="separated by commas")
+    parser.add_argument(
+        "--cases", default="same,burner,stall,neighbour,configs,slower,swapped", help="separated by commas"
+    )
     parser.add_argument("--runs", type=int, default=5, help="of each case")
     parser.add_argument("--records", type=Path, default=Path(".perfgate/confirmed"))
     options = parser.parse_args()
@@ -92,9 +97,10 @@ def main() -> int:
 def finished(folder: Path, case: Case) -> Path:
     """The record of a run of a case, which is run if it was not before."""
     for path in sorted(folder.glob("*-gate.json")):
-        if record.read(path).finished_utc is not None:
+        known = record.read(path)
+        if known.finished_utc is not None and not known.incomplete:
             return path
-        path.unlink()  # broken off
+        path.unlink()  # broken off, or ended by somebody
     command = [sys.executable, "-m", "pytest", "tests/perf", "--profile", "gate", "--scenarios", "regression"]
     command += ["--stack", "processes", "--record-dir", str(folder), *case.arguments]
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,16 +121,17 @@ def finished(folder: Path, case: Case) -> Path:
 
 @contextmanager
 def neighbour_of(run: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Take all the CPU that one core gives from some time of a run on, for as long as the context is open."""
+    """Take what every core gives from some time of a run on, for as long as the context is open."""
     starts_s = time.monotonic() + random.uniform(*NEIGHBOUR_STARTS_S)
     while run.poll() is None and time.monotonic() < starts_s:
         time.sleep(1.0)
-    neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    neighbours = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
     try:
         yield
     finally:
-        neighbour.kill()
-        neighbour.wait()
+        for neighbour in neighbours:
+            neighbour.kill()
+            neighbour.wait()
 
 
 if __name__ == "__main__":

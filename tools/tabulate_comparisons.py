@@ -32,7 +32,8 @@ def main() -> int:
 
 
 def heading() -> str:
-    return f"| baseline → candidate | seed | minutes | look | {' | '.join(_SHOWN.values())} |\n|{'---|' * (4 + len(_SHOWN))}"
+    names = ["baseline → candidate", "seed", "minutes", "look", *_SHOWN.values()]
+    return f"| {' | '.join(names)} |\n|{'---|' * len(names)}"
 
 
 def row(run: Record) -> str:

@@ -67,6 +67,8 @@ class Histogram:
     @classmethod
     def merged(cls, parts: Sequence["Histogram"]) -> "Histogram":
         """All counts of all parts in one."""
+        if len(parts) == 1:
+            return parts[0]
         return cls._counted(
             np.array([value for part in parts for value in part.values_us], dtype=np.int64),
             np.array([count for part in parts for count in part.counts], dtype=np.int64),

@@ -672,6 +672,12 @@ def test_how_long_two_gateways_are_compared() -> None:
     assert isinstance(rounds, Comparing)
     assert (rounds.generations_max, rounds.looks) == (8, 4)
     assert (rounds.minutes_of("compare"), rounds.minutes_of("release")) == (5, 15)
+    more = compared("generations_max: 8", "generations_max: 8, generations_max_in: {release: 20}").rounds
+    assert isinstance(more, Comparing)
+    assert (more.generations_max_of("compare"), more.generations_max_of("release")) == (8, 20)
+    more = compared("generations_max: 8", "generations_max: 8, generations_max_in: {release: 20}").rounds
+    assert isinstance(more, Comparing)
+    assert (more.generations_max_of("compare"), more.generations_max_of("release")) == (8, 20)
     plain = compared(", minutes_in: {release: 15}, generations_max: 8, looks: 4", "").rounds
     assert isinstance(plain, Comparing)
     assert (plain.generations_max, plain.looks, plain.minutes_of("release")) == (12, 3, 5)

@@ -61,7 +61,7 @@ def test_all_its_gateways_fit_into_the_memory_that_is_free(processes: int, memor
 
 
 def test_less_memory_makes_fewer_generations_and_so_does_the_file() -> None:
-    free, short = planned(60, margin=0.025), planned(60, margin=0.025, memory_bytes=8 * GIB)
+    free, short = planned(60, margin=0.025), planned(60, margin=0.025, memory_bytes=6 * GIB)
     assert (free.rounds.generations, short.rounds.generations) == (12, 6)
     assert planned(60, margin=0.025, generations_max=8).rounds.generations == 8
 
@@ -170,12 +170,12 @@ def test_too_little_time_says_what_the_smallest_takes() -> None:
 
 def test_too_little_memory_says_what_is_needed_and_what_is_free() -> None:
     with pytest.raises(BadInput) as caught:
-        planned(processes=2, memory_bytes=int(9.9 * GIB))
+        planned(processes=2, memory_bytes=int(7.7 * GIB))
     assert str(caught.value) == (
-        "a comparison keeps at least 4 generations of two gateways alive, 8.0 GiB together; 9.9 GiB are free, of which "
+        "a comparison keeps at least 4 generations of two gateways alive, 6.2 GiB together; 7.7 GiB are free, of which "
         "80% may be used: free some, or give fewer --workers and --instances, or less --memory-per-instance"
     )
-    assert planned(processes=2, memory_bytes=int(10.1 * GIB)).rounds.generations == GENERATIONS_MIN
+    assert planned(processes=2, memory_bytes=int(7.9 * GIB)).rounds.generations == GENERATIONS_MIN
 
 
 def test_memory_that_is_promised_counts_and_not_what_processes_need() -> None:

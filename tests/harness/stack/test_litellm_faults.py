@@ -1,4 +1,4 @@
-"""Does the callback burn the CPU that the model's name asks for, and none otherwise?
+"""Does the callback do what the model's name asks for, and nothing otherwise?
 
 LiteLLM is not installed beside us: the one class of it that the callback needs is stood in for. The real one has it in
 test_real_gateway.py.
@@ -6,6 +6,7 @@ test_real_gateway.py.
 
 import asyncio
 import importlib
+import random
 import sys
 import time
 import types
@@ -44,6 +45,50 @@ def test_it_burns_what_the_name_asks_for(handler: Any, model: str, burnt_ms: flo
     assert burnt_ms <= min(cpu_ms(handler, model) for _ in range(5)) < burnt_ms * 1.2
 
 
-@pytest.mark.parametrize("model", ["gpt-4o", "burn-cpu-ms", "burn-cpu-5", None])
+def waits_s(handler: Any, model: str, calls: int, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What it asked the event loop to wait in so many calls."""
+    asked: list[float] = []
+
+    async def noted(seconds: float) -> None:
+        asked.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    for _ in range(calls):
+        asyncio.run(handler.async_pre_call_hook(None, None, {"model": model}, "acompletion"))
+    return asked
+
+
+def test_it_waits_as_long_as_the_name_asks_for(handler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert waits_s(handler, "openai/sleep-2.5ms", 3, monkeypatch) == [0.0025] * 3
+
+
+def test_it_stalls_the_share_of_requests_that_the_name_asks_for(handler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    random.seed(1)
+    waits = waits_s(handler, "stall-50ms-in-10pc", 1_000, monkeypatch)
+    assert set(waits) == {0.05}
+    assert 70 <= len(waits) <= 130  # 3 standard errors
+    assert waits_s(handler, "stall-50ms-in-0pc", 100, monkeypatch) == []
+
+
+def test_it_keeps_as_much_as_the_name_asks_for_each_time_anew(handler: Any) -> None:
+    for _ in range(3):
+        asyncio.run(handler.async_pre_call_hook(None, None, {"model": "leak-100kb"}, "acompletion"))
+    assert [len(kept) for kept in handler.leaked] == [100_000] * 3
+    assert len({id(kept) for kept in handler.leaked}) == 3
+    assert set(handler.leaked[0]) == {ord("x")}
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "sleep-ms", "stall-50ms", "leak-kb", None])
+def test_it_waits_and_keeps_nothing_for_other_names(handler: Any, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert waits_s(handler, model, 5, monkeypatch) == []
+    assert handler.leaked == []
+
+
+def test_it_works_in_proportion_to_what_the_name_asks_for(handler: Any) -> None:
+    little, much = (min(cpu_ms(handler, f"work-{thousands}k") for _ in range(9)) for thousands in (200, 2_000))
+    assert 5 < much / little < 20
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "work-k", "burn-cpu-ms", "burn-cpu-5", "burn-cpu-0ms", None])
 def test_it_does_nothing_for_other_names(handler: Any, model: object) -> None:
     assert min(cpu_ms(handler, model) for _ in range(5)) < 1
