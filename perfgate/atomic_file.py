@@ -1,6 +1,6 @@
 """How is a file replaced so that nobody ever sees half of it?
 
-Comes in: a path and a text, or bytes. Goes out: the file, or an OSError and the file as it was. Imports nothing of ours.
+Comes in: a path and its content. Goes out: the file, or an OSError and the file as it was. Imports nothing of ours.
 """
 
 import contextlib

@@ -14,13 +14,14 @@ pytestmark = pytest.mark.slow
 
 ROOT: Final = Path(__file__).parents[2]
 NODE_PACKAGE: Final = ROOT / "prisma_engine"
+PACKAGES: Final = ("perfgate", "mock_openai", "log_sink", "fault_proxy")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built in a copy of the checkout in which the Node package was used."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in ("perfgate", "mock_openai", "prisma_engine"):
+    for name in (*PACKAGES, "prisma_engine"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, folder)
@@ -41,7 +42,7 @@ def test_the_wheel_has_the_node_package_with_its_hidden_file_and_without_what_is
 
 def test_the_wheel_has_every_module(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for package in ("perfgate", "mock_openai"):
+    for package in PACKAGES:
         assert {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")} <= names
 
 
