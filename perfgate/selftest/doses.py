@@ -24,11 +24,11 @@ class Dose:
 
 
 #: The same callback that does nothing: two processes under it differ in nothing that is known.
-NONE: Final = Dose("none", "work-0k")
-#: Of what litellm 1.79.3 takes for a request on the reference host; what it was in each pool stands in its table.
-CPU_5: Final = Dose("CPU, about +5 %", "work-16k")
-CPU_10: Final = Dose("CPU, about +10 %", "work-33k")
-CPU_20: Final = Dose("CPU, about +20 %", "work-66k")
+NONE: Final = Dose("none", "burn-0pc")
+#: Of what the process uses without it; a window's first request has none, so that of 20 a twentieth is missing.
+CPU_5: Final = Dose("5 % more CPU", "burn-5pc")
+CPU_10: Final = Dose("10 % more CPU", "burn-10pc")
+CPU_20: Final = Dose("20 % more CPU", "burn-20pc")
 SLEEP_SHORT: Final = Dose("2 ms of waiting", "sleep-2ms")
 SLEEP_LONG: Final = Dose("10 ms of waiting", "sleep-10ms")
 STALL: Final = Dose("50 ms in 2 % of the requests", "stall-50ms-in-2pc")

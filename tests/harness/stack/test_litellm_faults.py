@@ -84,11 +84,33 @@ def test_it_waits_and_keeps_nothing_for_other_names(handler: Any, model: Any, mo
     assert handler.leaked == []
 
 
-def test_it_works_in_proportion_to_what_the_name_asks_for(handler: Any) -> None:
-    little, much = (min(cpu_ms(handler, f"work-{thousands}k") for _ in range(9)) for thousands in (200, 2_000))
-    assert 5 < much / little < 20
+def burnt_share(handler: Any, model: str, between: str | None = None) -> float:
+    """What it burns of all CPU that is used besides, by 20 requests with 2 ms of work before each."""
+    besides_s = 0.0
+    began_s = time.thread_time()
+    for _ in range(20):
+        for asked in filter(None, (between, model)):
+            asyncio.run(handler.async_pre_call_hook(None, None, {"model": asked}, "acompletion"))
+        working_s = time.thread_time()
+        while time.thread_time() < working_s + 0.002:
+            pass
+        besides_s += time.thread_time() - working_s
+    return (time.thread_time() - began_s) / besides_s - 1
 
 
-@pytest.mark.parametrize("model", ["gpt-4o", "work-k", "burn-cpu-ms", "burn-cpu-5", "burn-cpu-0ms", None])
+def test_it_burns_the_share_that_the_name_asks_for_of_what_is_used_since_the_last_such_request(handler: Any) -> None:
+    none, half, whole = (
+        min(burnt_share(handler, model) for _ in range(3)) for model in ("burn-0pc", "burn-50pc", "burn-100pc")
+    )
+    # The first of 20 has none before it; what a call itself costs is in all three, and is burnt for as well.
+    assert 0.4 < half - none < 0.8
+    assert 0.9 < whole - none < 1.5
+
+
+def test_it_burns_no_share_of_what_was_used_for_other_requests(handler: Any) -> None:
+    assert min(burnt_share(handler, "burn-100pc", between="gpt-4o") for _ in range(3)) < 0.5
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "burn-pc", "burn-cpu-ms", "burn-cpu-5", "burn-cpu-0ms", None])
 def test_it_does_nothing_for_other_names(handler: Any, model: object) -> None:
     assert min(cpu_ms(handler, model) for _ in range(5)) < 1
