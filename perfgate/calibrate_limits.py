@@ -19,7 +19,6 @@ from perfgate.calibrate import RECORD_DIR, RUN_OPTIONS, given_run_options
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode
 from perfgate.limits_proposal import (
-    Change,
     NotProposed,
     Proposal,
     has_absolute_limits,
@@ -147,7 +146,7 @@ def _show(
     before = path.read_bytes().decode("utf-8")
     if calibration_runs.thresholds_at(path).sha256 != asked.thresholds.sha256:
         raise BadInput(f"{path} was changed while runs were made: the same command proposes anew, and makes none again")
-    changes = [one for one in found if isinstance(one, Proposal) and one.change is not Change.KEPT]
+    changes = [one for one in found if isinstance(one, Proposal) and not one.is_kept]
     after = with_limits(
         before,
         [

@@ -16,7 +16,10 @@ to two digits. The present number stays, so that there is no needless change, as
     tight enough    no more than `LOOSE_RATIO` times as far out as the proposed one: a limit that is far too wide sleeps
     quiet enough    FAIL has a chance of at most `FALSE_ALARM_MAX`, and PASS one of at least `KEPT_PASS_CHANCE`
 
-A limit that is kept may so be a little tighter than what would be proposed: that bound is far out when runs are few.
+or, where it is not, as long as it is no closer than the number for `PASS_CHANCE` would be if many runs had shown this
+mean and SD: then it is not the host that speaks against it, but that the runs are few, and a limit must not begin to
+sleep for that.
+
 Left alone are margins, which need no calibration, and limits on counts and ratios, whose truth is known.
 
 What it rests on: the next run is made on this host as it was during these. Runs of one hour do not know of another. A
@@ -52,6 +55,7 @@ class Change(Enum):
     """What becomes of a limit; the value is the reason that is printed."""
 
     KEPT = "kept: tight enough and quiet enough"
+    KEPT_FOR_NOW = "kept: these runs are clear of it, but too few to promise more: add some"
     TIGHTENED = "tightened: it is further out than this host needs"
     LOOSENED = "loosened: it is too close to what this host shows"
 
@@ -90,6 +94,7 @@ class Proposal:
         runs: how many have an interval for it.
         uppers, lowers: the ends of these, in the runs' order.
         present, proposed: the two numbers.
+        of_many_runs: what would be proposed, but for its rounding, if many runs had shown this mean and SD.
     """
 
     scenario: str
@@ -101,6 +106,7 @@ class Proposal:
     lowers: tuple[float, ...]
     present: Outlook
     proposed: Outlook
+    of_many_runs: float
 
     @property
     def change(self) -> Change:
@@ -111,12 +117,20 @@ class Proposal:
         if is_loose:
             return Change.TIGHTENED
         is_quiet = self.present.fail_chance <= FALSE_ALARM_MAX and self.present.pass_chance >= KEPT_PASS_CHANCE
-        return Change.KEPT if is_quiet else Change.LOOSENED
+        if is_quiet:
+            return Change.KEPT
+        is_clear = present >= self.of_many_runs if is_max else present <= self.of_many_runs
+        return Change.KEPT_FOR_NOW if is_clear else Change.LOOSENED
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the present number stays."""
+        return self.change in (Change.KEPT, Change.KEPT_FOR_NOW)
 
     @property
     def outlook(self) -> Outlook:
         """That of the number which will be in the file if the proposal is taken."""
-        return self.present if self.change is Change.KEPT else self.proposed
+        return self.present if self.is_kept else self.proposed
 
     @property
     def worst(self) -> float:
@@ -302,7 +316,10 @@ def _proposal(
         failing = prediction_of(lowers if kind == "max" else uppers)
     except NoSpread as error:
         return left(str(error))
-    bound = passing.at_most(PASS_CHANCE) if kind == "max" else passing.at_least(PASS_CHANCE)
+    if kind == "max":
+        bound, of_many_runs = passing.at_most(PASS_CHANCE), passing.at_most_of_many(PASS_CHANCE)
+    else:
+        bound, of_many_runs = passing.at_least(PASS_CHANCE), passing.at_least_of_many(PASS_CHANCE)
     number = rounded_away(bound, kind) if bound > 0 else 0.0
     if number <= 0:
         unit = unit_of(limit.metric)
@@ -311,7 +328,9 @@ def _proposal(
     present = here.maximum if kind == "max" else here.minimum
     assert present is not None
     outlooks = [_outlook(tried, kind, passing, failing, uppers, lowers) for tried in (present, number)]
-    return Proposal(scenario, limit, kind, on_class, len(estimates), uppers, lowers, outlooks[0], outlooks[1])
+    return Proposal(
+        scenario, limit, kind, on_class, len(estimates), uppers, lowers, outlooks[0], outlooks[1], of_many_runs
+    )
 
 
 def _class_of_its_own(limit: Limit, hosts: Mapping[str, HostClass], class_name: str | None) -> str | None:

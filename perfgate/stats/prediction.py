@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Final
 
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 #: With two runs, 99 % would be 39 SDs above the mean: any limit would do.
 RUNS_MIN: Final = 3
@@ -44,26 +44,33 @@ class Prediction:
 
     Args:
         centre: mean of the runs, of the logarithms if `is_log`.
-        spread: sample_sd * sqrt(1 + 1 / runs), on the same scale.
+        sample_sd: of the runs, on the same scale.
         degrees_of_freedom: runs - 1.
         is_log: whether it is the logarithm that follows t.
     """
 
     centre: float
-    spread: float
+    sample_sd: float
     degrees_of_freedom: int
     is_log: bool
 
     def at_most(self, chance: float) -> float:
         """The number that the next figure does not exceed with this chance, 0 < chance < 1."""
-        if not 0 < chance < 1:
-            raise ValueError(f"chance={chance} must be between 0 and 1")
-        bound = self.centre + float(stdtrit(self.degrees_of_freedom, chance)) * self.spread
-        return math.exp(bound) if self.is_log else bound
+        _check(chance)
+        return self._unscaled(self.centre + float(stdtrit(self.degrees_of_freedom, chance)) * self._spread)
 
     def at_least(self, chance: float) -> float:
         """The number that the next figure is not below with this chance, 0 < chance < 1."""
         return self.at_most(1 - chance)
+
+    def at_most_of_many(self, chance: float) -> float:
+        """What `at_most` would be if many runs had shown this mean and SD: without the price of few."""
+        _check(chance)
+        return self._unscaled(self.centre + float(ndtri(chance)) * self.sample_sd)
+
+    def at_least_of_many(self, chance: float) -> float:
+        """The same of `at_least`."""
+        return self.at_most_of_many(1 - chance)
 
     def chance_above(self, number: float) -> float:
         """The chance that the next figure is above a number."""
@@ -73,10 +80,17 @@ class Prediction:
         """The chance that it is below."""
         return float(stdtr(self.degrees_of_freedom, self._t(number)))
 
+    @property
+    def _spread(self) -> float:
+        return self.sample_sd * math.sqrt(1 + 1 / (self.degrees_of_freedom + 1))
+
+    def _unscaled(self, bound: float) -> float:
+        return math.exp(bound) if self.is_log else bound
+
     def _t(self, number: float) -> float:
         if self.is_log and number <= 0:
             return -math.inf
-        return ((math.log(number) if self.is_log else number) - self.centre) / self.spread
+        return ((math.log(number) if self.is_log else number) - self.centre) / self._spread
 
 
 def prediction_of(figures: Sequence[float]) -> Prediction:
@@ -102,7 +116,7 @@ def prediction_of(figures: Sequence[float]) -> Prediction:
     scaled = [math.log(figure) for figure in figures] if is_log else list(figures)
     if min(scaled) == max(scaled):
         raise NoSpread(figures[0], len(figures))
-    return Prediction(fmean(scaled), stdev(scaled) * math.sqrt(1 + 1 / len(figures)), len(figures) - 1, is_log)
+    return Prediction(fmean(scaled), stdev(scaled), len(figures) - 1, is_log)
 
 
 def reach_sds(runs: int, chance: float) -> float:
@@ -113,6 +127,10 @@ def reach_sds(runs: int, chance: float) -> float:
     """
     if runs < RUNS_MIN:
         raise TooFewRuns(runs)
+    _check(chance)
+    return float(stdtrit(runs - 1, chance)) * math.sqrt(1 + 1 / runs)
+
+
+def _check(chance: float) -> None:
     if not 0 < chance < 1:
         raise ValueError(f"chance={chance} must be between 0 and 1")
-    return float(stdtrit(runs - 1, chance)) * math.sqrt(1 + 1 / runs)

@@ -46,6 +46,21 @@ def test_a_bound_is_exceeded_with_the_chance_that_is_left(shift: float, chance: 
     assert prediction.chance_above(2.0) + prediction.chance_below(2.0) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("shift", [0.0, -11.0], ids=["log", "plain"])
+def test_many_runs_would_come_closer_to_the_mean(shift: float) -> None:
+    """Twin: the normal distribution with the runs' mean and SD; 300 times the runs come to nearly the same."""
+    figures = [figure + shift for figure in RUNS]
+    few = prediction_of(figures)
+    scaled = figures if shift else np.log(figures)
+    bound = stats.norm.ppf(0.99, np.mean(scaled), np.std(scaled, ddof=1))
+    assert few.at_most_of_many(0.99) == pytest.approx(bound if shift else math.exp(bound))
+    assert few.at_most_of_many(0.99) < few.at_most(0.99)
+    assert few.at_least_of_many(0.99) > few.at_least(0.99)
+    assert few.at_least_of_many(0.99) == pytest.approx(few.at_most_of_many(0.01))
+    many = prediction_of(figures * 300)
+    assert many.at_most(0.99) == pytest.approx(many.at_most_of_many(0.99), rel=0.01)
+
+
 def test_what_is_above_0_is_never_predicted_below() -> None:
     assert prediction_of(RUNS).chance_above(0) == 1
     assert prediction_of(RUNS).chance_below(-1) == 0
@@ -105,6 +120,7 @@ def test_a_figure_that_is_no_number_is_named(figure: float) -> None:
 
 @pytest.mark.parametrize("chance", [0.0, 1.0])
 def test_a_chance_that_is_none_is_refused(chance: float) -> None:
-    for bound in (prediction_of(RUNS).at_most, prediction_of(RUNS).at_least, lambda chance: reach_sds(5, chance)):
+    runs = prediction_of(RUNS)
+    for bound in (runs.at_most, runs.at_least, runs.at_most_of_many, lambda chance: reach_sds(5, chance)):
         with pytest.raises(ValueError, match="must be between 0 and 1"):
             bound(chance)
