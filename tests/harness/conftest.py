@@ -26,10 +26,11 @@ from perfgate.settings import OPTIONS
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-# A shell that starts this in the background has Ctrl-C ignored, and so would every process that a test means to end by
-# it. With a handler of our own they start with the system's.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts this in the background has Ctrl-C ignored, and nohup a hang-up; so would have every process that a
+# test means to end by it. With a handler of our own they start with the system's.
+for _signal, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]

@@ -325,10 +325,15 @@ def runs() -> Iterator[Runs]:
     yield started
     for run in started:
         if run.poll() is None:
-            for process in psutil.Process(run.pid).children():
-                process.kill()
-            run.kill()
+            end_all_of(run)
         run.wait()
+
+
+def end_all_of(run: "subprocess.Popen[str]") -> None:
+    """Its child too, which else would keep what is read from open."""
+    for process in psutil.Process(run.pid).children():
+        process.kill()
+    run.kill()
 
 
 def begun(runs: Runs, program: str, before: str = "") -> "subprocess.Popen[str]":
@@ -348,7 +353,7 @@ def begun(runs: Runs, program: str, before: str = "") -> "subprocess.Popen[str]"
 
 def rest_of(run: "subprocess.Popen[str]") -> list[str]:
     assert run.stdout is not None
-    watchdog = threading.Timer(PATIENCE_S, run.kill)
+    watchdog = threading.Timer(PATIENCE_S, end_all_of, [run])
     watchdog.start()
     try:
         return run.stdout.read().splitlines()

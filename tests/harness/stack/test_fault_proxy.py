@@ -75,7 +75,7 @@ def test_a_fault_ends_with_its_context_when_that_is_left_by_an_error(switch: Fau
 
 
 def test_figures_of_a_fault_reach_the_proxy(switch: FaultSwitch) -> None:
-    with switch.holding(Fault("drop_after", after_bytes=20)), pytest.raises(httpx.ReadError):
+    with switch.holding(Fault("drop_after", after_bytes=20)), pytest.raises(httpx.TransportError):
         health_through(switch)
     assert switch.counts() == ProxyCounts(
         opened=1, open_now=0, ended=0, reset=1, refused=0, bytes_to_target=20, bytes_to_client=0
@@ -94,9 +94,10 @@ def test_a_dependency_that_is_down_is_counted_as_refusing(processes: ProcessBack
     with processes.running(FaultProxy(NOBODY, name="to-nobody")) as proxy:
         assert proxy.name == "to-nobody"
         switch = FaultSwitch(proxy.address.url)
-        with pytest.raises(httpx.NetworkError):
+        # A reset may come before the connection is told of, before the request, or after it.
+        with pytest.raises(httpx.TransportError):
             health_through(switch)
-        assert switch.counts().refused == 1
+        assert eventually(lambda: switch.counts().refused == 1)
 
 
 def test_it_ends_when_the_run_is_killed(tmp_path: Path) -> None:
