@@ -31,7 +31,7 @@ from perfgate.exit_codes import ExitCode, worst
 from perfgate.experiment import health
 from perfgate.experiment.arms import Arm, GatewaySpec
 from perfgate.experiment.comparison import FIGURES, noise_of_comparison
-from perfgate.experiment.comparison_plan import NOISE, Planned, planned_comparison
+from perfgate.experiment.comparison_plan import NOISE, Planned, planned_for
 from perfgate.experiment.measurement import Measurement, NotMeasured, Window
 from perfgate.experiment.metrics import METRICS
 from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
@@ -303,14 +303,9 @@ class Run:
         self._begun_mono_s[scenario] = time.monotonic()
         if not isinstance(rounds, Comparing):
             return RoundsPlan(rounds.generations, rounds.per_generation, rounds.per_generation_max)
-        limits = [limit.in_profile(self.settings.profile) for limit in asked.limits.values()]
-        planned = planned_comparison(
-            rounds.minutes_of(self.settings.profile),
-            margin=min(limit.margin for limit in limits if limit.margin is not None),
-            family=len(limits),
-            looks=rounds.looks,
-            generations_max=rounds.generations_max_of(self.settings.profile),
-            schedule=asked.load.schedule,
+        planned = planned_for(
+            asked,
+            self.settings.profile,
             processes=self.settings.gateway.processes,
             gateway_bytes=self.settings.gateway.memory_bytes,
             memory_bytes=psutil.virtual_memory().available,

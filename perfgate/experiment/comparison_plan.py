@@ -13,6 +13,7 @@ from perfgate.experiment.rounds import RoundsPlan
 from perfgate.load.schedule import Schedule
 from perfgate.stats import plan as planning
 from perfgate.stats.comparison import Noise
+from perfgate.thresholds import Comparing, Scenario
 
 #: Of log ratios of CPU per request: between pairs of processes of one release, and between rounds of windows of 20 to
 #: 55 requests; measured on the reference host (docs/method.md). A quieter host decides at an earlier look.
@@ -65,6 +66,41 @@ class Planned:
 def round_s(schedule: Schedule) -> float:
     """Seconds of a round: a window of each of the two arms."""
     return 2 * (schedule.warm_up_s + schedule.window_s + WINDOW_EXTRA_S)
+
+
+def planned_for(
+    asked: Scenario,
+    profile: str,
+    *,
+    processes: int,
+    memory_bytes: int,
+    gateway_bytes: int | None = None,
+    noise: Noise = NOISE,
+) -> Planned:
+    """Plan the comparison of a scenario of thresholds.yaml.
+
+    Args:
+        asked: the scenario; its rounds are `Comparing`.
+        profile: in which margins, minutes and generations may be others.
+        processes, memory_bytes, gateway_bytes, noise: as of `planned_comparison`.
+
+    Raises:
+        BadInput: time or memory is too short for the smallest comparison.
+    """
+    assert isinstance(asked.rounds, Comparing), "it compares"
+    margins = [limit.in_profile(profile).margin for limit in asked.limits.values()]
+    return planned_comparison(
+        asked.rounds.minutes_of(profile),
+        margin=min(margin for margin in margins if margin is not None),
+        family=len(margins),
+        looks=asked.rounds.looks,
+        generations_max=asked.rounds.generations_max_of(profile),
+        schedule=asked.load.schedule,
+        processes=processes,
+        memory_bytes=memory_bytes,
+        gateway_bytes=gateway_bytes,
+        noise=noise,
+    )
 
 
 def planned_comparison(

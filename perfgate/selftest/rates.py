@@ -14,7 +14,7 @@ import numpy as np
 
 from perfgate.experiment.arms import BASELINE, CANDIDATE, Arm
 from perfgate.experiment.comparison import compare, noise_of_comparison
-from perfgate.experiment.comparison_plan import NOISE, planned_comparison
+from perfgate.experiment.comparison_plan import NOISE, planned_for
 from perfgate.experiment.measurement import Measurement
 from perfgate.selftest.doses import NONE, Dose
 from perfgate.selftest.gates import GatePlan, GateResult, Pair, Pool, judged
@@ -108,20 +108,8 @@ def plan_of(thresholds: Thresholds, profile: str, *, noise: Noise, memory_bytes:
     asked = thresholds.scenarios[SCENARIO]
     assert isinstance(asked.rounds, Comparing), "it compares"
     limits = {metric: limit.in_profile(profile) for metric, limit in asked.limits.items()}
-    minutes = asked.rounds.minutes_of(profile)
-    schedule = asked.load.schedule
-    planned = planned_comparison(
-        minutes,
-        margin=min(limit.margin for limit in limits.values() if limit.margin is not None),
-        family=len(limits),
-        looks=asked.rounds.looks,
-        generations_max=asked.rounds.generations_max_of(profile),
-        schedule=schedule,
-        processes=1,
-        memory_bytes=memory_bytes,
-        noise=noise,
-    )
-    rounds = planned.fitted(minutes * 60 - planned.starting_s, schedule)
+    planned = planned_for(asked, profile, processes=1, memory_bytes=memory_bytes, noise=noise)
+    rounds = planned.fitted(asked.rounds.minutes_of(profile) * 60 - planned.starting_s, asked.load.schedule)
     per_look = min(rounds.look_every, rounds_max // rounds.looks)
     measuring_s = rounds.generations * per_look * planned.round_s
     return GatePlan(

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -69,6 +70,8 @@ MEASURING: Final = """
 """
 #: Far longer than anything here takes; only a test that fails waits for so long.
 PATIENCE_S: Final = 120.0
+#: Until a process that was asked something has done it; `eventually`.
+EVENTUALLY_S: Final = 60.0
 PLUGIN: Final = ("-p", "perfgate.plugin", "-p", "no:cacheprovider")
 
 
@@ -142,3 +145,15 @@ def _apart_from_this_run(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     # Whole runs that a test starts are the same on hosts with and without an engine.
     monkeypatch.setenv("PERFGATE_STACK", "processes")
     monkeypatch.setenv(VARIABLE, str(tmp_path_factory.mktemp("lease")))
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Asks again and again, each time by a real request, until it is so."""
+
+    def wait(is_so: Callable[[], bool]) -> None:
+        deadline_mono_s = time.monotonic() + EVENTUALLY_S
+        while not is_so():
+            assert time.monotonic() < deadline_mono_s, "it never came to be so"
+
+    return wait

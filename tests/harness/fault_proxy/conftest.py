@@ -6,8 +6,7 @@ import socket
 import struct
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -147,15 +146,3 @@ def resets(end: socket.socket) -> bool:
 def reset(end: socket.socket) -> None:
     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     end.close()
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Asks again and again, each time by a real request, until it is so."""
-
-    def wait(is_so: Callable[[], bool]) -> None:
-        deadline_mono_s = time.monotonic() + DEADLINE_S
-        while not is_so():
-            assert time.monotonic() < deadline_mono_s, "it never came to be so"
-
-    return wait

@@ -6,8 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,15 +118,3 @@ def sink(sink_process: RunningSink) -> RunningSink:
     sink_process.set_mode(mode="fast").raise_for_status()
     sink_process.control.delete("/counts").raise_for_status()
     return sink_process
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Asks again and again, each time by a real request, until it is so."""
-
-    def wait(is_so: Callable[[], bool]) -> None:
-        deadline_mono_s = time.monotonic() + DEADLINE_S
-        while not is_so():
-            assert time.monotonic() < deadline_mono_s, "it never came to be so"
-
-    return wait

@@ -4,8 +4,7 @@ import os
 import select
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -62,15 +61,3 @@ def mock(mock_process: RunningMock) -> RunningMock:
     """A mock as it is after its start."""
     mock_process.client.post("/admin/reset").raise_for_status()
     return mock_process
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Asks again and again, each time by a real request, until it is so."""
-
-    def wait(is_so: Callable[[], bool]) -> None:
-        deadline_mono_s = time.monotonic() + DEADLINE_S
-        while not is_so():
-            assert time.monotonic() < deadline_mono_s, "it never came to be so"
-
-    return wait

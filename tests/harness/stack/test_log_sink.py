@@ -2,10 +2,7 @@
 
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +20,7 @@ from perfgate.stack.containers import ContainerBackend
 from perfgate.stack.images import BUILT
 from perfgate.stack.log_sink import HTTP_PORT, HTTPS_PORT, PROXY_PORT, LogSink, SinkAddresses, SinkControl
 from perfgate.stack.service import Address
+from tests.harness.stack.conftest import answering
 
 UPLOAD: Final = "https://storage.googleapis.com/upload/storage/v1/b/my-bucket/o?uploadType=media&name=a"
 
@@ -164,30 +162,6 @@ def test_no_key_is_on_the_command_line_or_shown() -> None:
 
 
 # What is no sink
-
-
-@contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """The address of a server with one answer."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_a_sink_that_is_not_there_is_an_error_that_says_where() -> None:

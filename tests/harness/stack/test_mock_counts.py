@@ -1,10 +1,6 @@
 """Does the mock say how many chat completions it has received, and is whatever else answers told from it?"""
 
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
 import httpx
@@ -14,32 +10,9 @@ from perfgate.errors import StackFailed
 from perfgate.stack import mock as mock_module
 from perfgate.stack.backend import StackBackend
 from perfgate.stack.mock import Mock, received_requests
+from tests.harness.stack.conftest import answering
 
 HELLO: Final = {"model": "mock-reply-9b", "messages": [{"role": "user", "content": "hello"}]}
-
-
-@contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """The address of a server with one answer."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.slow
