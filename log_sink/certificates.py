@@ -8,11 +8,14 @@ authority's own key is never written down. Needs the package trustme; a sink tha
 from dataclasses import dataclass, field
 from typing import Final
 
+#: For webhooks: a name that nobody has (RFC 2606).
+WEBHOOK_HOST: Final = "webhook.example.com"
 #: Whom LiteLLM's callbacks for GCS and LangSmith write to, and this machine.
 HOSTS: Final = (
     "storage.googleapis.com",
     "oauth2.googleapis.com",
     "api.smith.langchain.com",
+    WEBHOOK_HOST,
     "localhost",
     "127.0.0.1",
 )

@@ -1,8 +1,8 @@
-"""Is the candidate slower than the baseline by more than its margins allow, and what is a person told about it?
+"""Is the candidate slower than the baseline, or another, by more than is allowed, and what is a person told about it?
 
-Comes in: a measurement with the arms `baseline` and `candidate`, and all limits by margin of its scenario, since they
-are judged as one family. Goes out: a `Judgement` for each. The questions in order: is it a comparison at all (the
-arms differ only in what was asked for), was the apparatus fit, did requests succeed, does the same rule find the
+Comes in: a measurement with the arms `baseline` and `candidate`, and all limits of its scenario that compare the two,
+since they are judged as one family. Goes out: a `Judgement` for each. The questions in order: is it a comparison at all
+(the arms differ only in what was asked for), was the apparatus fit, did requests succeed, does the same rule find the
 baseline slower than itself, what do the figures say. No I/O, no pytest.
 """
 
@@ -16,7 +16,7 @@ from perfgate.experiment.measurement import Measurement, NotMeasured, Unmeasurab
 from perfgate.measure.histogram import NoRequests
 from perfgate.stats.comparison import Slowdown, TooFewGenerations
 from perfgate.stats.decision import Decision
-from perfgate.stats.evidence import allowed_ratio, regression_evidence
+from perfgate.stats.evidence import Evidence, allowed_ratio, equivalence_evidence, judge, regression_evidence
 from perfgate.stats.family import judge_all
 from perfgate.stats.sequential import alpha_at_look
 from perfgate.thresholds import Limit
@@ -28,6 +28,7 @@ from perfgate.verdict import (
     Verdict,
     errors_decision,
     percent_words,
+    seen_words,
 )
 
 #: The chance of a FAIL anywhere in the family while every limit is kept, and of a PASS for a limit that is broken; of
@@ -40,7 +41,7 @@ def judge_comparison(measurement: Measurement, limits: Mapping[str, Limit], heal
 
     Args:
         measurement: after any look; what it may claim depends on which.
-        limits: by metric, as they hold in the run's profile; each has a margin.
+        limits: by metric, as they hold in the run's profile; each is relative.
         health: of the apparatus.
     """
     measured = any(window.arm == CANDIDATE for window in measurement.windows)
@@ -111,36 +112,67 @@ def judge_comparison(measurement: Measurement, limits: Mapping[str, Limit], heal
             look=measurement.look,
             looks=measurement.looks,
             control=controls.get(metric),
+            claim=_claim_words(limit, slowdown, alpha),
         )
         if complaint:
             judgements[metric] = said(limit, Verdict.INVALID, Reason.CONTROL, complaint, compared)
         elif decisions[metric] is Decision.FAIL:
-            judgements[metric] = said(limit, Verdict.FAIL, Reason.BEYOND, compared=compared)
+            different = f"different by {percent_words(slowdown.ratio)}" if limit.equivalent_within is not None else ""
+            judgements[metric] = said(limit, Verdict.FAIL, Reason.BEYOND, different, compared)
         elif decisions[metric] is Decision.PASS:
             better = "an improvement" if slowdown.is_improvement(alpha) else ""
-            judgements[metric] = said(limit, Verdict.PASS, Reason.WITHIN, better, compared)
+            same = "equivalent" if limit.equivalent_within is not None else better
+            judgements[metric] = said(limit, Verdict.PASS, Reason.WITHIN, same, compared)
         else:
-            judgements[metric] = said(limit, Verdict.INVALID, Reason.UNDECIDED, measurement.stopped, compared)
+            detail = measurement.stopped
+            if limit.equivalent_within is not None:
+                detail = f"can't tell ({seen_words(compared)}): {detail}"
+            judgements[metric] = said(limit, Verdict.INVALID, Reason.UNDECIDED, detail, compared)
     return {metric: judgements[metric] for metric in limits}
 
 
 def _decisions(
     comparisons: Mapping[str, Comparison], limits: Mapping[str, Limit], alpha: float
 ) -> Mapping[str, Decision]:
-    evidence = [regression_evidence(one.slowdown, _allowed(limits[metric], one)) for metric, one in comparisons.items()]
+    evidence = [_evidence(limits[metric], one) for metric, one in comparisons.items()]
     return dict(zip(comparisons, judge_all(evidence, alpha_fail=alpha, alpha_pass=alpha), strict=True))
 
 
+def _evidence(limit: Limit, comparison: Comparison) -> Evidence:
+    if limit.equivalent_within is not None:
+        return equivalence_evidence(comparison.slowdown, limit.equivalent_within)
+    return regression_evidence(comparison.slowdown, _allowed(limit, comparison))
+
+
 def _allowed(limit: Limit, comparison: Comparison) -> float:
-    assert limit.margin is not None
-    return allowed_ratio(limit.margin, limit.floor, comparison.baseline)
+    assert limit.decided_within is not None
+    return allowed_ratio(limit.decided_within, limit.floor, comparison.baseline)
+
+
+def _claim_words(limit: Limit, slowdown: Slowdown, alpha: float) -> str:
+    """What became of a claim of equivalence, judged by itself; empty where there is none."""
+    if limit.claim is None:
+        return ""
+    claimed = f"equivalent within {limit.claim * 100:g} %"
+    match judge(equivalence_evidence(slowdown, limit.claim), alpha_fail=alpha, alpha_pass=alpha):
+        case Decision.PASS:
+            return f"{claimed}: holds"
+        case Decision.FAIL:
+            return f"{claimed}: refuted, different by {percent_words(slowdown.ratio)}"
+        case _:
+            return f"{claimed}: neither shown nor refuted"
 
 
 def _complaint(controls: Mapping[str, Comparison], limits: Mapping[str, Limit], alpha: float) -> str:
     """What is wrong when the rule fails the baseline against itself, in either direction; empty when it does not."""
     for turned, words in ((False, "even generations slower than odd"), (True, "odd generations slower than even")):
         tried = {metric: _turned(one) if turned else one for metric, one in controls.items()}
-        fallen = [metric for metric, decision in _decisions(tried, limits, alpha).items() if decision is Decision.FAIL]
+        # Equivalence falls either way round: the words are for the one in which it is slower.
+        fallen = [
+            metric
+            for metric, decision in _decisions(tried, limits, alpha).items()
+            if decision is Decision.FAIL and tried[metric].slowdown.ratio > 1
+        ]
         if fallen:
             return f"the same rule finds the baseline's {words}: " + ", ".join(
                 f"{metric} {percent_words(tried[metric].slowdown.ratio)}" for metric in fallen

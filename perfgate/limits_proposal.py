@@ -274,7 +274,7 @@ def percent(chance: float) -> str:
 
 def _is_absolute(limit: Limit) -> bool:
     metric = METRICS[limit.metric]
-    return limit.margin is None and not (metric.is_counted or metric.counts_errors)
+    return not limit.is_relative and not (metric.is_counted or metric.counts_errors)
 
 
 def _judged(runs: Sequence[Record], scenario: str, metric: str) -> list[JudgementRecord]:

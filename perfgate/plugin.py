@@ -25,23 +25,28 @@ import pytest
 from perfgate.benchmarks import SingleRequests
 from perfgate.errors import BadInput, PerfgateError, StackFailed
 from perfgate.exit_codes import ExitCode
+from perfgate.experiment import sink_ledger
 from perfgate.experiment.arms import BASELINE, CANDIDATE, Arm
 from perfgate.experiment.bench import RunningGateway, StackBench
+from perfgate.experiment.fault_cycles import CyclesPlan, run_cycles
+from perfgate.experiment.faults import Fault
 from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import Progress, run_rounds
 from perfgate.experiment.single_requests import Caller
 from perfgate.lease import Lease
 from perfgate.load.job import Target
+from perfgate.load.schedule import OpenLoop
 from perfgate.measure.host_speed import measured_speed
 from perfgate.record import JudgementRecord
 from perfgate.report import junit, terminal
 from perfgate.run import Asked, Run, options_given, run_name
 from perfgate.settings import OPTIONS, settings_of
+from perfgate.stack.callbacks import CallbackName, packages_for
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.images import images_of
 from perfgate.stack.litellm import RedisBy
-from perfgate.thresholds import Comparing
+from perfgate.thresholds import Comparing, Faulting
 from perfgate.verdict import Judgement, Verdict, explain
 from perfgate.xdist_groups import GroupScheduling, groups_of
 
@@ -283,6 +288,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     show.write_sep("=", "perfgate")
     if record.judgements:
         show.write_line(terminal.table(record.judgements, show._tw.fullwidth, colour=show.hasmarkup))
+    for line in terminal.claims(record.judgements):
+        show.write_line(f"claim        {line}")
     for line in terminal.cross_checks(record.measurements):
         show.write_line(f"cross-check  {line}")
     for note in record.notes:
@@ -400,6 +407,8 @@ class Stack:
         model: str | None = None,
         database: bool = False,
         redis: RedisBy | None = None,
+        redis_fails: bool = False,
+        callback: CallbackName | None = None,
         same_prompt: bool = False,
         instances: int | None = None,
     ) -> Arm:
@@ -410,13 +419,38 @@ class Stack:
             model: asked for; None is what --model and --gateway-config say.
             database: give it a PostgreSQL database, and ask it with a virtual key.
             redis: give it a Redis, of which it is told in this way.
+            redis_fails: have that Redis where it can be made to fail.
+            callback: have it log every request by it, to a sink of ours.
             same_prompt: send one prompt again and again, which a cache may answer.
             instances: how many; None is what --instances says.
         """
         settings = self.run.settings
         instances = settings.gateway.instances if instances is None else instances
-        gateway = replace(settings.gateway, database=database, redis=redis, instances=instances)
+        gateway = replace(
+            settings.gateway,
+            database=database,
+            redis=redis,
+            redis_fails=redis_fails,
+            callback=callback,
+            instances=instances,
+        )
         return Arm(name, gateway, model or settings.model, same_prompt=same_prompt)
+
+    def with_callback(self, callback: CallbackName) -> tuple[Arm, ...]:
+        """The arms `direct`, `baseline` and `candidate`: the gateway that --litellm names, without a callback and with.
+
+        Args:
+            callback: it logs to a sink of ours.
+        """
+        settings = self.run.settings
+        gateway = settings.gateway
+        if gateway.backend == "processes":  # an image has what it has
+            extra = packages_for(callback, os.environ)
+            gateway = replace(gateway, with_packages=tuple(dict.fromkeys((*gateway.with_packages, *extra))))
+        without = replace(gateway, apart=BASELINE)
+        logging = replace(gateway, callback=callback, apart=CANDIDATE)
+        (direct,) = self.arms("direct")
+        return direct, Arm(BASELINE, without, settings.model), Arm(CANDIDATE, logging, settings.model)
 
     @contextmanager
     def running(self, arm: Arm) -> Iterator[RunningGateway]:
@@ -491,7 +525,8 @@ class Rounds:
         if direct_window_s is not None:
             direct_schedule = replace(load.schedule, window_s=direct_window_s)
         with self._turns.alone(scenario):
-            plan = run.plan(scenario)
+            logging = [arm for arm in arms if arm.gateway is not None and arm.gateway.callback is not None]
+            plan = run.plan(scenario, drain_s=len(logging) * sink_ledger.DRAIN_S)
             for line in run.plan_words(scenario):
                 self._turns.show.say(line)
             try:
@@ -515,6 +550,48 @@ class Rounds:
                 run.keep_rest()  # of one that breaks off, too
             run.keep_measurement(measurement)
             run.keep_noise(measurement)
+        return measurement
+
+
+class Faults:
+    """Lets a dependency of the gateway fail while users are served."""
+
+    def __init__(self, stack: Stack, scenario: str, turns: Turns) -> None:
+        self._stack = stack
+        self._scenario = scenario
+        self._turns = turns
+
+    def run(self, fault: Fault) -> Measurement:
+        """Measure with the load and the phases that thresholds.yaml gives the scenario."""
+        run, scenario = self._stack.run, self._scenario
+        asked = run.thresholds.scenarios[scenario]
+        if not isinstance(asked.rounds, Faulting) or not isinstance(asked.load.schedule, OpenLoop):
+            raise BadInput(f"{run.thresholds.path}: scenarios.{scenario}.rounds has no cycles, which a fault needs")
+        phases = asked.rounds
+        arm = self._stack.arm(
+            "gateway",
+            database=fault.database,
+            redis="host_port" if fault.redis else None,
+            redis_fails=fault.redis,
+            callback=fault.callback,
+        )
+        with self._turns.alone(scenario):
+            try:
+                measurement = run_cycles(
+                    self._stack.bench,
+                    scenario,
+                    fault,
+                    arm,
+                    asked.load.schedule,
+                    CyclesPlan(phases.cycles, phases.before_s, phases.during_s, phases.after_s_max),
+                    seed=run.settings.seed,
+                    payload_bytes=asked.load.payload_bytes,
+                    on_progress=lambda progress: self._turns.show.progress(scenario, progress),
+                    on_window=run.keep_window,
+                )
+            finally:
+                run.keep_rest()
+            run.keep_measurement(measurement)
         return measurement
 
 
@@ -543,7 +620,7 @@ def stack(_perfgate_turns: Turns) -> Iterator[Stack]:
         prisma_mode=settings.prisma_engine,
         images=images_of(settings.images),
         model=settings.model,
-        on_difference=run.note,
+        on_note=run.note,
     )
     # Started while nobody measures, then idle until it is this run's turn. Stopping takes nobody's core.
     with ExitStack() as until_closed:
@@ -559,25 +636,35 @@ def stack(_perfgate_turns: Turns) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def limits(request: pytest.FixtureRequest, _perfgate_turns: Turns) -> Limits:
-    """The limits of the scenario that the module names."""
-    return Limits(_perfgate_turns, _named(request.node))
+def scenario(request: pytest.FixtureRequest) -> str:
+    """The scenario that the module names; a module that asks the same of several overrides it."""
+    return _named(request.node)
 
 
 @pytest.fixture(scope="module")
-def rounds(request: pytest.FixtureRequest, stack: Stack, limits: Limits, _perfgate_turns: Turns) -> Rounds:
-    """Interleaved rounds of the scenario that the module names."""
-    return Rounds(stack, _named(request.node), limits, _perfgate_turns)
+def limits(scenario: str, _perfgate_turns: Turns) -> Limits:
+    """The limits of the scenario."""
+    return Limits(_perfgate_turns, scenario)
 
 
 @pytest.fixture(scope="module")
-def single_requests(
-    request: pytest.FixtureRequest, stack: Stack, limits: Limits, _perfgate_turns: Turns
-) -> Iterator[SingleRequests]:
-    """One gateway, and requests sent one at a time for pytest-benchmark to time, of the scenario the module names."""
-    scenario, run = _named(request.node), _perfgate_turns.run
+def rounds(scenario: str, stack: Stack, limits: Limits, _perfgate_turns: Turns) -> Rounds:
+    """Interleaved rounds of the scenario."""
+    return Rounds(stack, scenario, limits, _perfgate_turns)
+
+
+@pytest.fixture(scope="module")
+def faults(scenario: str, stack: Stack, _perfgate_turns: Turns) -> Faults:
+    """A dependency that fails, of the scenario."""
+    return Faults(stack, scenario, _perfgate_turns)
+
+
+@pytest.fixture(scope="module")
+def single_requests(scenario: str, stack: Stack, limits: Limits, _perfgate_turns: Turns) -> Iterator[SingleRequests]:
+    """One gateway, and requests sent one at a time for pytest-benchmark to time, of the scenario."""
+    run = _perfgate_turns.run
     asked = run.thresholds.scenarios[scenario]
-    assert not isinstance(asked.rounds, Comparing), "one request at a time compares with no baseline"
+    assert not isinstance(asked.rounds, Comparing | Faulting), "one request at a time compares with nothing"
     if asked.load.requests is None:
         raise BadInput(
             f"{run.thresholds.path}: scenarios.{scenario}.load has no requests: the fixture single_requests sends them "

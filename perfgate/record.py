@@ -86,6 +86,15 @@ class LedgerUseRecord(_Strict):
     connections_allowed: int
 
 
+class SinkUseRecord(_Strict):
+    """What the gateway's callback logged; names as in experiment/measurement.py."""
+
+    requests: int
+    records: int
+    distinct: int
+    waited_s: float
+
+
 class WindowRecord(_Strict):
     """One window."""
 
@@ -98,6 +107,7 @@ class WindowRecord(_Strict):
     gateway: GatewayUseRecord | None
     upstream_requests: int | None
     ledger: LedgerUseRecord | None
+    sink: SinkUseRecord | None = None
 
 
 class OpenLoopRecord(_Strict):
@@ -134,6 +144,8 @@ class GatewayRecord(_Strict):
     backend: Literal["processes", "containers"]
     database: bool
     redis: Literal["host_port", "url"] | None
+    callback: str | None = None
+    callback_fault: str | None = None
     cpus_per_instance: float | None
     memory_per_instance_bytes: int | None
     apart: str
@@ -149,6 +161,17 @@ class ArmRecord(_Strict):
     backend: Literal["processes", "containers"]
 
 
+class FaultCycleRecord(_Strict):
+    """When a dependency failed, and what was written; names as in experiment/measurement.py."""
+
+    generation: int
+    began_mono_s: float
+    over_mono_s: float
+    ended_mono_s: float
+    ledger: LedgerUseRecord | None
+    sink: SinkUseRecord | None
+
+
 class MeasurementRecord(_Strict):
     """All windows of one scenario."""
 
@@ -161,6 +184,7 @@ class MeasurementRecord(_Strict):
     rounds_planned_max: int
     stopped: str
     unasked: list[str]
+    faults: list[FaultCycleRecord] = Field(default_factory=list)
     windows: list[WindowRecord]
 
 
@@ -170,6 +194,8 @@ class LimitRecord(_Strict):
     maximum: float | None
     minimum: float | None
     margin: float | None
+    equivalent_within: float | None = None
+    claim: float | None = None
     floor: float
     why: str
     path: str
@@ -214,6 +240,7 @@ class ComparisonRecord(_Strict):
     requests: int
     control_ratio: float | None
     is_improvement: bool
+    claim: str = ""
 
 
 class JudgementRecord(_Strict):

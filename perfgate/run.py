@@ -31,7 +31,7 @@ from perfgate.exit_codes import ExitCode, worst
 from perfgate.experiment import health
 from perfgate.experiment.arms import Arm, GatewaySpec
 from perfgate.experiment.comparison import FIGURES, noise_of_comparison
-from perfgate.experiment.comparison_plan import NOISE, Planned, planned_for
+from perfgate.experiment.comparison_plan import Planned, planned_for
 from perfgate.experiment.measurement import Measurement, NotMeasured, Window
 from perfgate.experiment.metrics import METRICS
 from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
@@ -46,6 +46,7 @@ from perfgate.record import (
     ClosedLoopRecord,
     ComparisonRecord,
     EstimateRecord,
+    FaultCycleRecord,
     GatewayRecord,
     GatewayUseRecord,
     HostSpeedRecord,
@@ -59,17 +60,20 @@ from perfgate.record import (
     Record,
     RecordFile,
     ServiceRecord,
+    SinkUseRecord,
     StackRecord,
     WindowRecord,
 )
 from perfgate.settings import OPTIONS, Settings
 from perfgate.stack.affinity import plan_cores
+from perfgate.stack.callbacks import lacking as cannot_log
 from perfgate.stack.inspection import ServiceFacts, differences_in_words
 from perfgate.stack.sources import RunningUrl
 from perfgate.stats.comparison import OneRoundEach, TooFewGenerations
 from perfgate.stats.plan import GENERATIONS_MIN
 from perfgate.thresholds import (
     Comparing,
+    Faulting,
     Limit,
     Profile,
     Rounds,
@@ -165,6 +169,10 @@ class Asked:
                 missing.append(f"{name} needs {needs.cores} cores, and there are {host.cores_allowed} for us")
             elif needs.baseline and settings.baseline is None:
                 missing.append(f"{name} needs something to compare with: --baseline RELEASE, or --baseline-config FILE")
+            elif (
+                needs.callback is not None and (why := cannot_log(needs.callback, settings.gateway.source)) is not None
+            ):
+                missing.append(f"{name} needs another release: {why}")
             elif (what := lacking(needs.services, chosen, settings.postgres_url)) is not None:
                 missing.append(f"{name} needs {what}")
         if missing:
@@ -292,8 +300,12 @@ class Run:
         """Where logs of services go that ended badly: beside the record."""
         return self.file.path.with_name(f"{self.file.path.stem}-logs")
 
-    def plan(self, scenario: str) -> RoundsPlan:
+    def plan(self, scenario: str, drain_s: float = 0.0) -> RoundsPlan:
         """How much is measured for a scenario; of a comparison it is noted in words.
+
+        Args:
+            scenario: its name.
+            drain_s: in which the arms of a round still write after their windows, all together.
 
         Raises:
             BadInput: time or memory is too short for a comparison.
@@ -301,6 +313,7 @@ class Run:
         asked = self.thresholds.scenarios[scenario]
         rounds = asked.rounds
         self._begun_mono_s[scenario] = time.monotonic()
+        assert not isinstance(rounds, Faulting), "its phases are given"
         if not isinstance(rounds, Comparing):
             return RoundsPlan(rounds.generations, rounds.per_generation, rounds.per_generation_max)
         planned = planned_for(
@@ -309,7 +322,8 @@ class Run:
             processes=self.settings.gateway.processes,
             gateway_bytes=self.settings.gateway.memory_bytes,
             memory_bytes=psutil.virtual_memory().available,
-            noise=noise_seen.last_seen(self.settings.record_dir, self._kind(scenario)) or NOISE,
+            noise=noise_seen.last_seen(self.settings.record_dir, self._kind(scenario)),
+            drain_s=drain_s,
         )
         self._planned[scenario] = planned
         for line in self.plan_words(scenario):
@@ -321,11 +335,11 @@ class Run:
         planned = self._planned.get(scenario)
         if planned is None:
             return plan
-        return planned.fitted(self.time_left_s(scenario), self.thresholds.scenarios[scenario].load.schedule)
+        return planned.fitted(self.time_left_s(scenario))
 
     def keep_noise(self, measurement: Measurement) -> None:
         """Remember how noisy a comparison was, for the plan of the next; does nothing for other measurements."""
-        if not self.thresholds.scenarios[measurement.scenario].needs.baseline:
+        if not self.thresholds.scenarios[measurement.scenario].compares:
             return
         try:
             noise = noise_of_comparison(measurement)
@@ -371,7 +385,7 @@ class Run:
             BadInput: thresholds.yaml sets no limit on it.
         """
         limit = self._limit(measurement.scenario, metric)
-        if limit.margin is not None:
+        if limit.is_relative:
             return self._compared(measurement)[metric]
         return self._judged(measurement, limit, health.check(measurement, self.thresholds.apparatus))
 
@@ -380,7 +394,8 @@ class Run:
         known, judgements = self._last_compared
         if known is not measurement:
             limits = self.thresholds.scenarios[measurement.scenario].limits
-            here = {metric: limit.in_profile(self.settings.profile) for metric, limit in limits.items()}
+            profile = self.settings.profile
+            here = {metric: limit.in_profile(profile) for metric, limit in limits.items() if limit.is_relative}
             fitness = health.check(measurement, self.thresholds.apparatus)
             judgements = judge_comparison(measurement, here, fitness)
             self._last_compared = (measurement, judgements)
@@ -405,14 +420,16 @@ class Run:
 
     def is_decided(self, measurement: Measurement) -> bool:
         """Whether every limit of the scenario has a PASS or FAIL that more rounds would not change."""
-        limits = self.thresholds.scenarios[measurement.scenario].limits
-        if self.thresholds.scenarios[measurement.scenario].needs.baseline:
-            return not any(judgement.is_open for judgement in self._compared(measurement).values())
+        scenario = self.thresholds.scenarios[measurement.scenario]
+        if scenario.compares and any(judgement.is_open for judgement in self._compared(measurement).values()):
+            return False
         fitness = health.check(measurement, self.thresholds.apparatus)  # once: it merges every window's histograms
-        return not any(self._judged(measurement, limit, fitness).is_open for limit in limits.values())
+        absolute = [limit for limit in scenario.limits.values() if not limit.is_relative]
+        return not any(self._judged(measurement, limit, fitness).is_open for limit in absolute)
 
     def _judged(self, measurement: Measurement, limit: Limit, fitness: health.Health) -> Judgement:
-        error_limit = self.thresholds.scenarios[measurement.scenario].limits.get("error_ratio")
+        limits = self.thresholds.scenarios[measurement.scenario].limits
+        error_limit = limits.get("error_ratio") or limits.get("fault_error_ratio")
         return verdict.judge(measurement, limit, fitness, error_limit, self.standing)
 
     @property
@@ -443,7 +460,7 @@ class Run:
 
         It has hundreds of windows of a fraction of a second, and each would cost as much as all that were before.
         """
-        is_comparison = self.thresholds.scenarios[measurement.scenario].needs.baseline
+        is_comparison = self.thresholds.scenarios[measurement.scenario].compares
         self._unkept = measurement
         if not is_comparison or time.monotonic() - self._kept_mono_s >= KEEP_EVERY_S:
             self.keep_rest()
@@ -563,8 +580,10 @@ def _as_comparison(options: Mapping[str, str], baseline: GatewaySpec | None) -> 
     return said
 
 
-def _alive_at_once(rounds: Rounds | Comparing) -> int:
+def _alive_at_once(rounds: Rounds | Comparing | Faulting) -> int:
     """How many gateways of a scenario's are alive at once, at least."""
+    if isinstance(rounds, Faulting):
+        return 1
     return 2 * GENERATIONS_MIN if isinstance(rounds, Comparing) else rounds.generations
 
 
@@ -600,6 +619,8 @@ def _least_s(scenario: Scenario, profile: str) -> float:
     load, rounds = scenario.load, scenario.rounds
     if isinstance(rounds, Comparing):
         return rounds.minutes_of(profile) * 60
+    if isinstance(rounds, Faulting):
+        return rounds.cycles * (START_ESTIMATE_S + rounds.before_s + rounds.during_s)
     if load.requests is not None:
         window_s = load.requests * SINGLE_REQUEST_ESTIMATE_S
     else:
@@ -618,6 +639,7 @@ def _window_record(window: Window) -> WindowRecord:
         gateway=GatewayUseRecord(**asdict(window.gateway)) if window.gateway else None,
         upstream_requests=window.upstream_requests,
         ledger=LedgerUseRecord(**asdict(window.ledger)) if window.ledger else None,
+        sink=SinkUseRecord(**asdict(window.sink)) if window.sink else None,
     )
 
 
@@ -633,6 +655,7 @@ def measurement_record(measurement: Measurement, written: Sequence[WindowRecord]
         rounds_planned_max=measurement.rounds_planned_max,
         stopped=measurement.stopped,
         unasked=list(measurement.unasked),
+        faults=[FaultCycleRecord(**asdict(cycle)) for cycle in measurement.faults],
         windows=[*written, *map(_window_record, measurement.windows[len(written) :])],
     )
 
@@ -670,6 +693,8 @@ def _gateway_record(gateway: GatewaySpec) -> GatewayRecord:
         backend=gateway.backend,
         database=gateway.database,
         redis=gateway.redis,
+        callback=gateway.callback,
+        callback_fault=gateway.callback_fault,
         cpus_per_instance=gateway.cpus_per_instance,
         memory_per_instance_bytes=gateway.memory_per_instance_bytes,
         apart=gateway.apart,
@@ -715,6 +740,7 @@ def _comparison_record(compared: Compared) -> ComparisonRecord:
         requests=one.requests,
         control_ratio=compared.control.slowdown.ratio if compared.control is not None else None,
         is_improvement=slowdown.is_improvement(compared.alpha),
+        claim=compared.claim,
     )
 
 
@@ -727,6 +753,8 @@ def _limit_record(limit: Limit) -> LimitRecord:
         maximum=limit.maximum,
         minimum=limit.minimum,
         margin=limit.margin,
+        equivalent_within=limit.equivalent_within,
+        claim=limit.claim,
         floor=limit.floor,
         why=limit.why,
         path=limit.path,

@@ -39,10 +39,11 @@ from perfgate.load.schedule import DEFAULT_TAIL_S, Arrivals, ClosedLoop, OpenLoo
 from perfgate.located_yaml import Document, KeyPath, NotYaml, Problem
 from perfgate.measure.host import HostFingerprint
 from perfgate.stack.backend import BackendName
+from perfgate.stack.callbacks import CALLBACKS, CallbackName
 from perfgate.stats.plan import GENERATIONS_MIN
 
 #: Keys of the planned shape that this version does not judge by. Reading past them would promise what is not done.
-NOT_YET: Final = ("equivalent_within", "waivers", "drift_budget")
+NOT_YET: Final = ("waivers", "drift_budget")
 #: Memory of two hosts of one class may differ by this share: firmware and kernel keep some for themselves.
 MEMORY_TOLERANCE_RATIO: Final = 0.10
 
@@ -57,6 +58,10 @@ _ONLY_WITH: Final[Mapping[str, tuple[str, ...]]] = {
     "direct_rps": ("users",),
 }
 
+
+#: Of a limit, exactly one; the last two compare two arms.
+_KINDS: Final = ("max", "min", "margin", "equivalent_within")
+_RELATIVE: Final = "margin or equivalent_within"
 
 _GIB: Final = 1024**3
 _MANUAL: Final = "docs/thresholds.md"
@@ -127,6 +132,9 @@ _OnInvalid = Annotated[Literal["warn", "fail"], _expect("'warn' or 'fail'", lamb
 _Arrivals = Annotated[Arrivals, _expect("'constant' or 'poisson'", lambda value: value in get_args(Arrivals))]
 _Service = Annotated[
     Literal["postgres", "redis"], _expect("'postgres' or 'redis'", lambda value: value in ("postgres", "redis"))
+]
+_CallbackIfGiven = Annotated[
+    CallbackName | None, _expect(f"one of {', '.join(CALLBACKS)}", lambda value: value in CALLBACKS)
 ]
 _Backend = Annotated[BackendName, _expect("'processes' or 'containers'", lambda value: value in get_args(BackendName))]
 
@@ -229,11 +237,13 @@ class Needs(_Strict):
         cores: that the run may use.
         services: that stand beside the gateway.
         baseline: something to compare with (`--baseline`).
+        callback: a gateway that can log by it.
     """
 
     cores: _Count = 1
     services: Annotated[tuple[_Service, ...], AfterValidator(_each_once)] = ()
     baseline: _Flag = False
+    callback: _CallbackIfGiven = None
 
 
 class Rounds(_Strict):
@@ -284,6 +294,22 @@ class Comparing(_Strict):
     def generations_max_of(self, profile: str) -> int:
         """Starts of each arm that a profile may take."""
         return self.generations_max_in.get(profile, self.generations_max)
+
+
+class Faulting(_Strict):
+    """How long a dependency fails; experiment/fault_cycles.py goes through the phases.
+
+    Args:
+        cycles: gateways, one after the other, each of which goes through all of it.
+        before_s: in which all is well, at least.
+        during_s: in which the dependency fails, at least.
+        after_s_max: in which it is well again, until users fare as before; at most.
+    """
+
+    cycles: _Count
+    before_s: _Positive
+    during_s: _Positive
+    after_s_max: _Positive
 
 
 class Apparatus(_Strict):
@@ -375,52 +401,68 @@ class _LimitEntry(_Strict):
     margin: _Percentage | None = None
     margin_in: dict[Annotated[str, AfterValidator(_known_profile)], _Percentage] = {}
     floor: _NotNegative = 0.0
+    claim: _Percentage | None = None
+    equivalent_within: _Percentage | None = None
     why: _Why
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        kinds = [key for key in ("max", "min", "margin") if getattr(self, key) is not None]
+        kinds = [key for key in _KINDS if getattr(self, key) is not None]
         if len(kinds) != 1:
             raise _broken_rule(
-                f"expected exactly one of max, min and margin, found {' and '.join(kinds) or 'none of them'}"
+                f"expected exactly one of {', '.join(_KINDS[:-1])} and {_KINDS[-1]}, found "
+                f"{' and '.join(kinds) or 'none of them'}"
             )
-        for key, kind in (("max_on", "max"), ("margin_in", "margin"), ("floor", "margin")):
+        for key, kind in (("max_on", "max"), ("margin_in", "margin"), ("floor", "margin"), ("claim", "margin")):
             if key in self.model_fields_set and kinds[0] != kind:
                 raise _broken_rule(f"{key} goes with {kind}")
         return self
+
+
+def _tag_of_rounds(value: object) -> str:
+    keys = value if isinstance(value, dict) else {}
+    return "<timed>" if "minutes" in keys else "<faulty>" if "cycles" in keys else "<counted>"
 
 
 class _ScenarioEntry(_Strict):
     needs: Needs = Needs()
     load: Load
     rounds: Annotated[
-        Annotated[Rounds, Tag("<counted>")] | Annotated[Comparing, Tag("<timed>")],
-        Discriminator(lambda value: "<timed>" if isinstance(value, dict) and "minutes" in value else "<counted>"),
+        Annotated[Rounds, Tag("<counted>")]
+        | Annotated[Comparing, Tag("<timed>")]
+        | Annotated[Faulting, Tag("<faulty>")],
+        Discriminator(lambda value: _tag_of_rounds(value)),
     ]
     limits: Annotated[dict[Annotated[str, AfterValidator(_known_metric)], _LimitEntry], _NOT_EMPTY]
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo[_Names]) -> Self:
-        """A scenario either holds a gateway against numbers or compares two."""
-        margins = [metric for metric, limit in self.limits.items() if limit.margin is not None]
-        for metric in margins:
+        """A scenario either holds a gateway against numbers or compares two, one of which may be held against some."""
+        relative = [
+            metric
+            for metric, limit in self.limits.items()
+            if limit.margin is not None or limit.equivalent_within is not None
+        ]
+        for metric in relative:
             if metric not in info.context.comparable:
                 raise _broken_rule(
-                    f"{metric} cannot have a margin: two arms are compared by {', '.join(info.context.comparable)}"
+                    f"{metric} cannot have a {_RELATIVE}: two arms are compared by {', '.join(info.context.comparable)}"
                 )
-        if margins and len(margins) < len(self.limits):
-            others = ", ".join(metric for metric in self.limits if metric not in margins)
-            raise _broken_rule(f"some limits are margins, and {others} is not: make two scenarios of it")
-        if bool(margins) != self.needs.baseline:
+        if self.needs.baseline and not relative:
+            raise _broken_rule(f"needs: {{baseline: true}} goes with limits by {_RELATIVE}, and there is none")
+        if self.needs.baseline and len(relative) < len(self.limits):
+            others = ", ".join(metric for metric in self.limits if metric not in relative)
             raise _broken_rule(
-                "limits by margin compare with a baseline: they go with needs: {baseline: true}, and only they"
+                f"some limits compare with the baseline, and {others} does not: make two scenarios of it"
             )
-        if bool(margins) != isinstance(self.rounds, Comparing):
+        if bool(relative) != isinstance(self.rounds, Comparing):
             raise _broken_rule(
-                "limits by margin go with rounds: {minutes: …}"
-                if margins
-                else "rounds: {minutes: …} goes with limits by margin"
+                f"limits by {_RELATIVE} go with rounds: {{minutes: …}}"
+                if relative
+                else f"rounds: {{minutes: …}} goes with limits by {_RELATIVE}"
             )
+        if isinstance(self.rounds, Faulting) and self.load.offered_rps is None:
+            raise _broken_rule("rounds: {cycles: …} goes with a load at a rate (offered_rps), in short windows")
         return self
 
 
@@ -432,7 +474,11 @@ class _File(_Strict):
 
 
 #: pydantic tells which of several models it has tried by a tag in the middle of a key's path.
-_BY_TAG: Final[Mapping[int | str, type[BaseModel]]] = {"<counted>": Rounds, "<timed>": Comparing}
+_BY_TAG: Final[Mapping[int | str, type[BaseModel]]] = {
+    "<counted>": Rounds,
+    "<timed>": Comparing,
+    "<faulty>": Faulting,
+}
 
 
 # --- what leaves this module ---
@@ -446,11 +492,13 @@ class Limit:
         metric: what is limited; its name ends in its unit.
         why: the reason in words, as written.
         path, line: where the number stands.
-        maximum, minimum, margin: exactly one is a number, the others are None. Maximum and minimum are in the metric's
-            unit; a margin of 0.05 allows a slowdown of 5 %.
+        maximum, minimum, margin, equivalent_within: exactly one is a number, the others are None. Maximum and minimum
+            are in the metric's unit; a margin of 0.05 allows a slowdown of 5 %, equivalent_within a difference of 5 %
+            either way.
         maximum_on: another maximum on hosts of these classes.
         margin_in: another margin in these profiles.
         floor: with a margin: a difference of at most this, in the metric's unit, does not matter.
+        claim: with a margin: what somebody claims it is equivalent within; said beside the verdict.
         basis: where the number differs from the file's, why, in words.
     """
 
@@ -464,15 +512,27 @@ class Limit:
     margin: float | None = None
     margin_in: Mapping[str, float] = field(default_factory=dict)
     floor: float = 0.0
+    equivalent_within: float | None = None
+    claim: float | None = None
     basis: str = ""
 
     def __post_init__(self) -> None:
         """Check that it limits in one way."""
-        if sum(number is not None for number in (self.maximum, self.minimum, self.margin)) != 1:
+        if sum(number is not None for number in (self.maximum, self.minimum, self.margin, self.equivalent_within)) != 1:
             raise ValueError(
-                f"{self.metric}: exactly one of maximum={self.maximum}, minimum={self.minimum} and "
-                f"margin={self.margin} must be set"
+                f"{self.metric}: exactly one of maximum={self.maximum}, minimum={self.minimum}, margin={self.margin} "
+                f"and equivalent_within={self.equivalent_within} must be set"
             )
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether it compares two arms."""
+        return self.decided_within is not None
+
+    @property
+    def decided_within(self) -> float | None:
+        """The difference that it turns on, a ratio: margin or equivalent_within; None for an absolute limit."""
+        return self.margin if self.margin is not None else self.equivalent_within
 
     def in_profile(self, profile: str) -> Self:
         """The limit as it holds in a profile."""
@@ -491,14 +551,19 @@ class Scenario:
         needs: what the host must have.
         load: of every window.
         rounds: how much is measured.
-        limits: by metric, in the file's order; all of them margins, or none.
+        limits: by metric, in the file's order.
     """
 
     name: str
     needs: Needs
     load: Load
-    rounds: Rounds | Comparing
+    rounds: Rounds | Comparing | Faulting
     limits: Mapping[str, Limit]
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares two arms, `baseline` and `candidate`."""
+        return isinstance(self.rounds, Comparing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -583,7 +648,7 @@ def _belongs(host: HostFingerprint, backend: str, kind: HostClass) -> bool:
 def _scenario(name: str, entry: _ScenarioEntry, path: str, document: Document) -> Scenario:
     limits = {}
     for metric, limit in entry.limits.items():
-        key = next(key for key in ("max", "min", "margin") if getattr(limit, key) is not None)
+        key = next(key for key in _KINDS if getattr(limit, key) is not None)
         line = document.place(("scenarios", name, "limits", metric, key)).line
         limits[metric] = Limit(
             metric,
@@ -596,6 +661,8 @@ def _scenario(name: str, entry: _ScenarioEntry, path: str, document: Document) -
             limit.margin,
             MappingProxyType(limit.margin_in),
             limit.floor,
+            limit.equivalent_within,
+            limit.claim,
         )
     return Scenario(name, entry.needs, entry.load, entry.rounds, MappingProxyType(limits))
 

@@ -64,6 +64,7 @@ class Compared:
         family: how many metrics were judged together; the FAIL of each has paid for all.
         look, looks: which, of how many.
         control: odd against even generations of the baseline; None with too few of them.
+        claim: what became of a claim of equivalence that is not the limit; empty where there is none.
     """
 
     comparison: Comparison
@@ -73,6 +74,7 @@ class Compared:
     look: int
     looks: int
     control: Comparison | None
+    claim: str = ""
 
     @property
     def low(self) -> float:
@@ -272,7 +274,9 @@ def percent_words(ratio: float) -> str:
 
 
 def limit_words(limit: Limit, unit: str) -> str:
-    """`at most 25 ms`, `at least 99 %`, `at most +5 %, or 0.2 ms`."""
+    """`at most 25 ms`, `at least 99 %`, `at most +5 %, or 0.2 ms`, `equivalent within 5 %`."""
+    if limit.equivalent_within is not None:
+        return f"equivalent within {limit.equivalent_within * 100:g} %"
     if limit.margin is not None:
         floor = f", or {figure(limit.floor, unit)}" if limit.floor else ""
         return f"at most +{limit.margin * 100:g} %{floor}"
@@ -310,6 +314,12 @@ def compared_words(compared: Compared) -> str:
     change = percent_words(one.slowdown.ratio)
     interval = f"{compared.confidence * 100:.3g} % interval {slowdown_interval(compared)}"
     return f"{one.baseline:.3g} -> {figure(one.candidate, unit)}, slowdown {change} ({interval})"
+
+
+def seen_words(compared: Compared) -> str:
+    """`could have seen +9.8 %`: the smallest difference that would have failed, at `POWER`."""
+    ratio = compared.smallest_failing_ratio
+    return f"could have seen {percent_words(ratio)}" if math.isfinite(ratio) else "could have seen nothing"
 
 
 def slowdown_interval(compared: Compared) -> str:
@@ -374,6 +384,8 @@ def _evidence_of_comparison(compared: Compared, reason: Reason) -> list[str]:
     ]
     if not one.slowdown.has_spread:
         lines.append("             every generation gave the same figure: the interval is by the sign test")
+    if compared.claim:
+        lines.append(f"  claim      {compared.claim}")
     if compared.control is not None and reason is not Reason.CONTROL:
         lines.append(
             f"  control    odd against even generations of the baseline: "
@@ -388,6 +400,8 @@ def unit_of(metric: str) -> str:
         return "ms"
     if metric.endswith("_rps"):
         return "requests/s"
+    if metric.endswith("_s"):
+        return "s"
     return "MiB" if "_mib" in metric else ""
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from perfgate.errors import BadInput
 from perfgate.stack.backend import BackendName
+from perfgate.stack.callbacks import CallbackFault, CallbackName, lacking
 from perfgate.stack.litellm import FLUSH_JITTER_S, RedisBy
 from perfgate.stack.releases import DepsMode
 from perfgate.stack.sources import Release, RunningUrl, Source
@@ -48,6 +49,9 @@ class GatewaySpec:
             none.
         cpus_per_instance: cores that an instance may use at most; None for all. Containers only.
         memory_per_instance_bytes: memory that it may use at most; None for all. Containers only.
+        redis_fails: have that Redis where it can be made to fail.
+        callback: log every request by it, to a log sink of ours; None for none.
+        callback_fault: of known size, in that callback.
         apart: two gateways that differ in nothing else have processes of their own all the same: those of `baseline`
             and `candidate` when a release is compared with itself.
 
@@ -65,6 +69,9 @@ class GatewaySpec:
     backend: BackendName = "processes"
     database: bool = False
     redis: RedisBy | None = None
+    redis_fails: bool = False
+    callback: CallbackName | None = None
+    callback_fault: CallbackFault | None = None
     cpus_per_instance: float | None = None
     memory_per_instance_bytes: int | None = None
     apart: str = ""
@@ -85,12 +92,15 @@ class GatewaySpec:
                 "--stack=containers": self.backend == "containers",
                 "a database": self.database,
                 "Redis": self.redis is not None,
+                "a callback": self.callback is not None,
             }
             given = [name for name, is_given in asked.items() if is_given]
             if given:
                 raise BadInput(
                     f"{self.source} runs already and is not started by perfgate: {', '.join(given)} cannot apply to it"
                 )
+        if self.callback is not None and (reason := lacking(self.callback, self.source)) is not None:
+            raise BadInput(f"{reason}: leave it out with --scenarios, or take another release")
         if self.backend == "containers" and (reason := self.not_in_containers) is not None:
             raise BadInput(f"{reason}: with --stack=processes it can be measured")
         if self.backend == "processes" and (self.cpus_per_instance or self.memory_per_instance_bytes):
@@ -123,6 +133,10 @@ class GatewaySpec:
             said.append("with a database")
         if self.redis is not None:
             said.append("with Redis" + (" by URL" if self.redis == "url" else ""))
+        if self.callback is not None:
+            said.append(f"with callback {self.callback}")
+        if self.callback_fault is not None:
+            said.append(f"which {self.callback_fault}")
         if self.backend == "containers":
             said.append("in containers")
         if self.cpus_per_instance is not None:

@@ -12,7 +12,7 @@ import os
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -20,20 +20,26 @@ from typing import Any, Final, Self
 
 import httpx
 
-from perfgate.errors import StackFailed
+from fault_proxy.fault import Fault
+from log_sink.modes import Errors, Hang
+from perfgate.errors import BadInput, StackFailed
 from perfgate.experiment.arms import DATABASE_FLUSH_S, DATABASE_POOL_LIMIT, PLAIN_MODEL, GatewaySpec
+from perfgate.experiment.faults import Outage
 from perfgate.experiment.ledger import DatabaseLedger
 from perfgate.experiment.likeness import package_words, unasked_differences
+from perfgate.experiment.sink_ledger import SinkLedger
 from perfgate.experiment.sites import ContainerSite, Installed, ProcessSite, Site
 from perfgate.load.job import Target
 from perfgate.load.runner import Generator
 from perfgate.measure.process_tree import TreeSnapshot, snapshot
 from perfgate.stack.admin import new_virtual_key
 from perfgate.stack.affinity import CorePlan, plan_cores
-from perfgate.stack.backend import BackendName, Limits, RunningService, Snapshot
+from perfgate.stack.backend import BackendName, CanBeDown, Limits, RunningService, Snapshot
+from perfgate.stack.callbacks import FLUSH_S, LogAccess, callback
 from perfgate.stack.containers import sweep_if_any
 from perfgate.stack.database import Database
 from perfgate.stack.environments import EnvironmentCache
+from perfgate.stack.fault_proxy import FaultProxy, FaultSwitch
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.images import OFFICIAL, Images
 from perfgate.stack.inspection import ServiceFacts, service_facts
@@ -45,8 +51,10 @@ from perfgate.stack.litellm import (
     RedisAccess,
     faults_file,
 )
+from perfgate.stack.log_sink import LogSink, SinkAddresses, SinkControl
 from perfgate.stack.mock import REPLY_TEXT, received_requests
 from perfgate.stack.postgres import CONNECTIONS_MARGIN, Postgres, connections_needed
+from perfgate.stack.postgres import outage as postgres_outage
 from perfgate.stack.postgres_server import checked_server, fresh_database, moved_to, server_facts
 from perfgate.stack.prisma_engine import PrismaMode
 from perfgate.stack.redis import Redis
@@ -76,7 +84,9 @@ class RunningGateway:
         instances: what runs; empty for a gateway that somebody else started.
         workers: the workers of each.
         ledger: of its database; None where it has none.
+        log_ledger: of its callback; None where it has none.
         database_server: that its database is on, when that is ours.
+        outages: of its dependencies that are ours: how each is made to fail for as long as a context is open.
         in_containers: whether `uses` reads control groups.
     """
 
@@ -85,7 +95,9 @@ class RunningGateway:
     instances: tuple[RunningService, ...] = ()
     workers: tuple[Workers, ...] = ()
     ledger: DatabaseLedger | None = None
+    log_ledger: SinkLedger | None = None
     database_server: "DatabaseServer | None" = None
+    outages: Mapping[Outage, Callable[[], AbstractContextManager[None]]] = field(default_factory=dict)
     in_containers: bool = False
 
     @property
@@ -109,6 +121,16 @@ class RunningGateway:
     def tree_uses(self) -> Sequence[TreeSnapshot]:
         """The same by process trees, where `uses` reads control groups."""
         return [snapshot(up.pid) for up in self.instances] if self.in_containers else []
+
+    def outage(self, of: Outage) -> AbstractContextManager[None]:
+        """Have a dependency fail for as long as the context is open.
+
+        Raises:
+            BadInput: it is not ours.
+        """
+        if of not in self.outages:
+            raise BadInput(f"{of}: it is not perfgate's to make fail; leave --postgres-url out for this scenario")
+        return self.outages[of]()
 
     def check_alive(self) -> None:
         """Raise ServiceDied when one of its instances or their workers has ended."""
@@ -141,6 +163,21 @@ class DatabaseServer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Sink:
+    """The log sink of a backend, which all its gateways with a callback share.
+
+    Args:
+        control: to ask it.
+        authority_pem: of the authority that its certificate is by.
+        proxy: variables that lead HTTPS to it; empty where the network has the hosts' names.
+    """
+
+    control: SinkControl
+    authority_pem: str
+    proxy: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Planned:
     """A gateway before its start.
 
@@ -150,6 +187,8 @@ class _Planned:
         installed: what they run from.
         database: for this process; None without one.
         server: that it is on.
+        sink: that its callback logs to; None without one.
+        redis_outage: has its Redis down for as long as a context is open; None without one.
     """
 
     spec: GatewaySpec
@@ -157,6 +196,8 @@ class _Planned:
     installed: Installed | None = None
     database: Database | None = None
     server: DatabaseServer | None = None
+    sink: _Sink | None = None
+    redis_outage: Callable[[], AbstractContextManager[None]] | None = None
 
 
 class StackBench:
@@ -171,7 +212,7 @@ class StackBench:
         parent_dir: where the run's temporary folder is made; None for the system's.
         kept_logs_dir: where the log of a service that failed is kept; None keeps none.
         say: called with a line before anything that takes long, such as an installation.
-        on_difference: called with a sentence on what differs between two releases that are compared.
+        on_note: called with a sentence that a report of the run has to say.
         mock_url: an endpoint that runs already, its chat completions at `mock_url/chat/completions`; None starts the
             mock endpoint of our own.
         postgres_url: of a PostgreSQL server that runs already; None starts one.
@@ -198,7 +239,7 @@ class StackBench:
         images: Images = OFFICIAL,
         model: str = PLAIN_MODEL,
         environ: Mapping[str, str] | None = None,
-        on_difference: Callable[[str], None] = lambda sentence: None,
+        on_note: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.cores: CorePlan = plan_cores(os.sched_getaffinity(0))
         #: What runs in the gateways that were started, for `inspection.differences_in_words`.
@@ -208,7 +249,7 @@ class StackBench:
         self._cache = cache
         self._backends: tuple[BackendName, ...] = tuple(dict.fromkeys(backends))
         self._on_service = on_service
-        self._on_difference = on_difference
+        self._on_note = on_note
         self._parent_dir = parent_dir
         self._kept_logs_dir = kept_logs_dir
         self._say = say
@@ -218,6 +259,7 @@ class StackBench:
         self._images = images
         self._model = model
         self._environ = os.environ if environ is None else environ
+        self._second: Generator | None = None
 
     def __enter__(self) -> Self:
         """Start supervisor, mocks and generator; see that a mock which runs already answers."""
@@ -268,6 +310,13 @@ class StackBench:
         self._stack.close()
 
     @property
+    def second_generator(self) -> Generator:
+        """A generator beside the first one, started when it is first asked for."""
+        if self._second is None:
+            self._second = self._stack.enter_context(Generator())
+        return self._second
+
+    @property
     def generator_cpus(self) -> tuple[int, ...]:
         """Cores of the generator."""
         return self.cores.generator
@@ -303,7 +352,7 @@ class StackBench:
         facts = (self.facts[baseline], self.facts[candidate])
         words = package_words(facts)
         if words and baseline.source != candidate.source:
-            self._on_difference(words)
+            self._on_note(words)
         return unasked_differences(baseline, candidate, facts)
 
     def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> Sequence[RunningGateway]:
@@ -317,8 +366,10 @@ class StackBench:
             site.check_room([spec for spec in specs if spec.backend == name])
         with_prisma = any(spec.database for spec in specs)
         servers = self._database_servers([spec for spec in specs if spec.database], until_closed)
+        logging = dict.fromkeys(spec.backend for spec in specs if spec.callback is not None)
+        sinks = {backend: self._sink(backend, until_closed) for backend in logging}
         planned = [
-            self._planned(spec, number, with_prisma, servers.get(spec.backend), until_closed)
+            self._planned(spec, number, with_prisma, servers.get(spec.backend), sinks.get(spec.backend), until_closed)
             for number, spec in enumerate(specs, 1)
         ]
         running: dict[BackendName, list[RunningService]] = {name: [] for name in self.sites}
@@ -355,12 +406,29 @@ class StackBench:
             servers[backend] = server
         return servers
 
+    def _sink(self, backend: BackendName, until_closed: ExitStack) -> _Sink:
+        """A log sink, on the cores of the mock."""
+        service, site = LogSink(), self.sites[backend]
+        up = until_closed.enter_context(site.backend.running(service, self.cores.mock))
+        self._on_service(service.name, site.facts(up))
+        proxy = SinkAddresses.of(up).through_proxy() if backend == "processes" else {}
+        return _Sink(SinkControl(up.address.url), service.certificates.authority_pem, proxy)
+
+    def _logging(self, spec: GatewaySpec, sink: _Sink | None) -> LogAccess | None:
+        if spec.callback is None or sink is None:
+            return None
+        logged_by = callback(spec.callback, spec.callback_fault, self._environ)
+        if logged_by.note:
+            self._on_note(logged_by.note)
+        return LogAccess(logged_by, sink.authority_pem, sink.proxy)
+
     def _planned(
         self,
         spec: GatewaySpec,
         number: int,
         with_prisma: bool,
         server: DatabaseServer | None,
+        sink: _Sink | None,
         until_closed: ExitStack,
     ) -> _Planned:
         """What has to be there before a gateway is started, and its instances."""
@@ -377,11 +445,12 @@ class StackBench:
             self._say(f"making LiteLLM's tables for {spec}")
             installed.prisma.migrate(url, inner_url)
             access = DatabaseAccess(inner_url, installed.prisma.variables, DATABASE_POOL_LIMIT, DATABASE_FLUSH_S)
-        redis = None
+        redis, redis_outage = None, None
         if spec.redis is not None:
             service = Redis(REDIS_MEMORY_MIB, name=f"redis-{number}")
             up = until_closed.enter_context(site.backend.running(service, self.cores.mock))
-            redis = RedisAccess(up.inner_address, service.password, spec.redis)
+            address, redis_outage = self._breakable(up, site, until_closed) if spec.redis_fails else (None, None)
+            redis = RedisAccess(address or up.inner_address, service.password, spec.redis)
             self._on_service(service.name, site.facts(up))
         first = LiteLLM(
             installed.environment,
@@ -394,12 +463,24 @@ class StackBench:
             is_priced=with_prisma,
             database=access,
             redis=redis,
+            logging=self._logging(spec, sink),
             name=f"litellm-{number}",
         )
         services: tuple[LiteLLM, ...] = (first,)
         if spec.instances > 1:
             services = tuple(replace(first, name=f"{first.name}-instance-{n}") for n in range(1, spec.instances + 1))
-        return _Planned(spec, services, installed, Database(url) if url is not None else None, server)
+        database = Database(url) if url is not None else None
+        return _Planned(spec, services, installed, database, server, sink, redis_outage)
+
+    def _breakable(
+        self, up: RunningService, site: Site, until_closed: ExitStack
+    ) -> tuple[Address, Callable[[], AbstractContextManager[None]]]:
+        """Where gateways reach a service that can be made to fail, and how it is."""
+        if isinstance(up, CanBeDown):
+            return up.inner_address, up.outage
+        proxy = until_closed.enter_context(site.backend.running(FaultProxy(up.inner_address), self.cores.mock))
+        switch = FaultSwitch(proxy.address.url)
+        return switch.entrance(), lambda: switch.holding(Fault("cut"))
 
     def _gateway(self, plan: _Planned, instances: Sequence[RunningService]) -> RunningGateway:
         """A gateway whose instances are up: pinned, and its facts told."""
@@ -430,6 +511,9 @@ class StackBench:
         if plan.database is not None:
             api_key = new_virtual_key(instances[0].address.url, services[0].master_key)
             ledger = DatabaseLedger(plan.database, api_key, connections_of(spec))
+        log_ledger = None
+        if plan.sink is not None and (logging := services[0].logging) is not None:
+            log_ledger = SinkLedger(plan.sink.control, logging.callback.format, FLUSH_S)
         chat_urls = tuple(f"{up.address.url}{CHAT_PATH}" for up in instances)
         return RunningGateway(
             chat_urls,
@@ -437,9 +521,27 @@ class StackBench:
             tuple(instances),
             workers,
             ledger,
+            log_ledger,
             plan.server if spec.database else None,
+            outages_of(plan),
             in_containers=spec.backend == "containers",
         )
+
+
+def outages_of(plan: _Planned) -> Mapping[Outage, Callable[[], AbstractContextManager[None]]]:
+    """How the dependencies of a gateway are made to fail."""
+    outages: dict[Outage, Callable[[], AbstractContextManager[None]]] = {}
+    if plan.sink is not None:
+        control = plan.sink.control
+        outages["sink hangs"] = lambda: control.holding(Hang())
+        outages["sink answers 500"] = lambda: control.holding(Errors(500))
+    server = plan.server
+    if plan.spec.database and server is not None and server.service is not None and server.running is not None:
+        service, running = server.service, server.running
+        outages["PostgreSQL is down"] = lambda: postgres_outage(service, running)
+    if plan.redis_outage is not None:
+        outages["Redis is down"] = plan.redis_outage
+    return outages
 
 
 def connections_of(spec: GatewaySpec) -> int:

@@ -4,6 +4,7 @@ Comes in: minutes, the margin, the load, free memory. Goes out: a `RoundsPlan`, 
 run. What things cost and how much they vary was measured; stats/plan.py weighs it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,6 +19,9 @@ from perfgate.thresholds import Comparing, Scenario
 #: Of log ratios of CPU per request: between pairs of processes of one release, and between rounds of windows of 20 to
 #: 55 requests; measured on the reference host (docs/method.md). A quieter host decides at an earlier look.
 NOISE: Final = Noise(process_sd=0.025, round_sd=0.15)
+#: The windows that this was measured with, and what longer ones are taken to vary by at least.
+NOISE_WINDOW_S: Final = 0.15
+ROUND_SD_MIN: Final = 0.04
 #: The chance that a plan wants: of a PASS for equal arms, and of a FAIL for twice the margin.
 POWER: Final = 0.95
 #: One gateway's start where several start side by side on two cores: 2.4 of litellm 1.79.3, 4 to 5 of 1.106.2.
@@ -50,22 +54,31 @@ class Planned:
     starting_s: float
     round_s: float
 
-    def fitted(self, time_left_s: float, schedule: Schedule) -> RoundsPlan:
+    def fitted(self, time_left_s: float) -> RoundsPlan:
         """The plan once its gateways are up: how long they take to start is only known then.
 
         Args:
             time_left_s: for measuring.
-            schedule: of every window of the two arms.
         """
         looks = self.rounds.looks
-        fitting = max(1, int(time_left_s / (self.rounds.generations * looks * round_s(schedule))))
+        fitting = max(1, int(time_left_s / (self.rounds.generations * looks * self.round_s)))
         per_look = min(fitting, self.rounds.look_every) if self.is_enough else fitting
         return replace(self.rounds, per_generation=per_look, per_generation_max=per_look * looks, look_every=per_look)
 
 
-def round_s(schedule: Schedule) -> float:
-    """Seconds of a round: a window of each of the two arms."""
-    return 2 * (schedule.warm_up_s + schedule.window_s + WINDOW_EXTRA_S)
+def round_s(schedule: Schedule, drain_s: float = 0.0) -> float:
+    """Seconds of a round: a window of each of the two arms, and what they write after it."""
+    return 2 * (schedule.warm_up_s + schedule.window_s + WINDOW_EXTRA_S) + drain_s
+
+
+def expected_noise(schedule: Schedule) -> Noise:
+    """What is expected of windows of this length before any were measured.
+
+    A window of n times the requests varies by 1 / sqrt(n) as much, as far as its requests are independent; that they
+    are not, ROUND_SD_MIN stands for.
+    """
+    round_sd = NOISE.round_sd * math.sqrt(NOISE_WINDOW_S / schedule.window_s)
+    return replace(NOISE, round_sd=min(NOISE.round_sd, max(ROUND_SD_MIN, round_sd)))
 
 
 def planned_for(
@@ -75,31 +88,34 @@ def planned_for(
     processes: int,
     memory_bytes: int,
     gateway_bytes: int | None = None,
-    noise: Noise = NOISE,
+    noise: Noise | None = None,
+    drain_s: float = 0.0,
 ) -> Planned:
     """Plan the comparison of a scenario of thresholds.yaml.
 
     Args:
         asked: the scenario; its rounds are `Comparing`.
         profile: in which margins, minutes and generations may be others.
-        processes, memory_bytes, gateway_bytes, noise: as of `planned_comparison`.
+        processes, memory_bytes, gateway_bytes, drain_s: as of `planned_comparison`.
+        noise: of an earlier comparison; None for what is to be expected.
 
     Raises:
         BadInput: time or memory is too short for the smallest comparison.
     """
     assert isinstance(asked.rounds, Comparing), "it compares"
-    margins = [limit.in_profile(profile).margin for limit in asked.limits.values()]
+    relative = [limit.in_profile(profile).decided_within for limit in asked.limits.values() if limit.is_relative]
     return planned_comparison(
         asked.rounds.minutes_of(profile),
-        margin=min(margin for margin in margins if margin is not None),
-        family=len(margins),
+        margin=min(within for within in relative if within is not None),
+        family=len(relative),
         looks=asked.rounds.looks,
         generations_max=asked.rounds.generations_max_of(profile),
         schedule=asked.load.schedule,
         processes=processes,
         memory_bytes=memory_bytes,
         gateway_bytes=gateway_bytes,
-        noise=noise,
+        noise=noise or expected_noise(asked.load.schedule),
+        drain_s=drain_s,
     )
 
 
@@ -115,6 +131,7 @@ def planned_comparison(
     memory_bytes: int,
     gateway_bytes: int | None = None,
     noise: Noise = NOISE,
+    drain_s: float = 0.0,
 ) -> Planned:
     """Plan a comparison.
 
@@ -129,6 +146,7 @@ def planned_comparison(
         memory_bytes: free on this host.
         gateway_bytes: promised to each gateway; None for what its processes need.
         noise: to be expected, by an earlier comparison.
+        drain_s: in which the arms of a round still write after their windows, both together.
 
     Raises:
         BadInput: time or memory is too short for the smallest comparison.
@@ -148,7 +166,7 @@ def planned_comparison(
             noise,
             minutes * 60,
             start_s_per_generation=2 * processes * (START_S + SETTLE_S + WINDOW_EXTRA_S),
-            round_s=round_s(schedule),
+            round_s=round_s(schedule, drain_s),
             generations_max=min(generations_max, fitting),
             looks=looks,
             family_size=family,
@@ -163,5 +181,6 @@ def planned_comparison(
         look_every=plan.rounds_per_look,
         one_direct=True,
         settle_s=SETTLE_S,
+        drain_s=drain_s,
     )
-    return Planned(rounds, plan.is_enough, plan.words, plan.starting_s, round_s(schedule))
+    return Planned(rounds, plan.is_enough, plan.words, plan.starting_s, round_s(schedule, drain_s))

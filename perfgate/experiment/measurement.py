@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from perfgate.experiment.arms import Arm
+from perfgate.experiment.arms import CANDIDATE, Arm
 from perfgate.load.result import ErrorCount, LoadResult
 from perfgate.load.schedule import Schedule
 from perfgate.measure.histogram import Histogram
@@ -81,6 +81,23 @@ class LedgerUse:
 
 
 @dataclass(frozen=True, slots=True)
+class SinkUse:
+    """What a gateway's callback logged for one window, warm-up included, once all of it had arrived, or no more came.
+
+    Args:
+        requests: sent to it, each of which should be one record.
+        records: that the log sink accepted.
+        distinct: different requests among these.
+        waited_s: for the last of it, after the load's drain.
+    """
+
+    requests: int
+    records: int
+    distinct: int
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """One short load against one arm.
 
@@ -95,6 +112,7 @@ class Window:
         upstream_requests: that reached the mock from the warm-up's first request until the drain's end; None for the
             direct arm, and where the mock is not ours.
         ledger: what the gateway wrote into its database; None where it has none.
+        sink: what the gateway's callback logged; None where it has none.
     """
 
     arm: str
@@ -106,6 +124,28 @@ class Window:
     gateway: GatewayUse | None
     upstream_requests: int | None = None
     ledger: LedgerUse | None = None
+    sink: SinkUse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCycle:
+    """A dependency that failed and was well again, by CLOCK_MONOTONIC, and what the gateway wrote in the whole cycle.
+
+    Args:
+        generation: of the gateway that depended on it.
+        began_mono_s: from when on it failed.
+        over_mono_s: when it was told to be well again.
+        ended_mono_s: when it was.
+        ledger: written into the gateway's database; None where it has none, or the cycle is not over.
+        sink: logged by its callback; likewise.
+    """
+
+    generation: int
+    began_mono_s: float
+    over_mono_s: float
+    ended_mono_s: float
+    ledger: LedgerUse | None = None
+    sink: SinkUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +154,7 @@ class Estimate:
 
     Args:
         metric: its name in thresholds.yaml.
-        unit: `ms`, `MiB`, or empty for a ratio.
+        unit: `ms`, `s`, `MiB`, or empty for a ratio.
         value: the point estimate from all rounds.
         low, high: the interval's ends.
         confidence: of the interval, 0.95 for 95 %.
@@ -153,6 +193,7 @@ class Measurement:
         direct_schedule: of the direct arm's windows; None for `schedule`.
         unasked: in what `baseline` and `candidate` differ though nobody asked for it, in words; with any of it they
             are not what was to be compared.
+        faults: when a dependency failed, of a measurement of that.
     """
 
     scenario: str
@@ -166,6 +207,7 @@ class Measurement:
     stopped: str = ""
     direct_schedule: Schedule | None = None
     unasked: tuple[str, ...] = ()
+    faults: tuple[FaultCycle, ...] = ()
 
     def with_windows(self, windows: tuple[Window, ...]) -> "Measurement":
         """The same measurement, these windows added."""
@@ -318,6 +360,18 @@ class Measurement:
         most = max(self._ledgers(arm), key=lambda ledger: ledger.connections_max / ledger.connections_allowed)
         return self._counted("connections_ratio", most.connections_max, most.connections_allowed, arm)
 
+    def log_records_missing_ratio(self, arm: str = CANDIDATE) -> Estimate:
+        """Share of the requests of which the log sink has no record."""
+        sinks = self._sinks(arm)
+        missing = sum(max(0, sink.requests - sink.distinct) for sink in sinks)
+        return self._counted("log_records_missing_ratio", missing, sum(sink.requests for sink in sinks), arm)
+
+    def log_records_repeated_ratio(self, arm: str = CANDIDATE) -> Estimate:
+        """Records that the log sink has more than once, for each request."""
+        sinks = self._sinks(arm)
+        repeated = sum(sink.records - sink.distinct for sink in sinks)
+        return self._counted("log_records_repeated_ratio", repeated, sum(sink.requests for sink in sinks), arm)
+
     def _percentile(self, metric: str, percentile: float, arm: str, of: "_Of") -> Estimate:
         (values, counts), requests = self._counts([arm], of), self.requests(arm)
         samples = weighted_percentiles(values, counts[0], self._weights(), percentile) / 1000
@@ -348,6 +402,12 @@ class Measurement:
         if len(ledgers) < len(self.of_arm(arm)):
             raise Unmeasurable(f"{self.scenario}: arm {arm!r} has no database that perfgate can look into")
         return ledgers
+
+    def _sinks(self, arm: str) -> list[SinkUse]:
+        sinks = [window.sink for window in self.of_arm(arm) if window.sink is not None]
+        if len(sinks) < len(self.of_arm(arm)):
+            raise Unmeasurable(f"{self.scenario}: arm {arm!r} has no callback that logs to perfgate's sink")
+        return sinks
 
     def _counted(self, metric: str, count: float, total: float, arm: str) -> Estimate:
         """A share that was counted and not sampled: it has no interval."""

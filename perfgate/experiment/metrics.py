@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from perfgate.experiment import fault_figures
+from perfgate.experiment.arms import CANDIDATE
 from perfgate.experiment.measurement import Estimate, Measurement
 
 
@@ -39,6 +41,11 @@ class Metric:
 _BOTH: Final = ("gateway", "without")
 _HITS: Final = ("cache_hit",)
 _BY_URL: Final = ("redis_url", "gateway")
+#: While a dependency fails; and after it did.
+_DURING: Final = (fault_figures.DURING,)
+_AFTER: Final = (fault_figures.AFTER,)
+#: That logs by a callback, beside the same gateway without.
+_LOGS: Final = (CANDIDATE,)
 
 
 def _timed(
@@ -51,8 +58,10 @@ def _timed(
     return Metric(name, title, lambda measurement: of(measurement, percentile), arms, grows_on_slow_hosts=True)
 
 
-def _counted(name: str, title: str, of: Callable[[Measurement], Estimate]) -> Metric:
-    return Metric(name, title, of, is_counted=True)
+def _counted(
+    name: str, title: str, of: Callable[[Measurement], Estimate], arms: tuple[str, ...] = ("gateway",)
+) -> Metric:
+    return Metric(name, title, of, arms, is_counted=True)
 
 
 def _of_cache_hits(measurement: Measurement, percentile: float) -> Estimate:
@@ -79,6 +88,13 @@ def _table() -> Mapping[str, Metric]:
             _timed(f"chunk_gap_p{p}_ms", f"gap between chunks, p{p}", Measurement.chunk_gap_ms, p),
             _timed(f"added_p{p}_ms", f"latency that it adds to the gateway, p{p}", Measurement.added_ms, p, _BOTH),
             _timed(f"cache_hit_p{p}_ms", f"latency of replies from the cache, p{p}", _of_cache_hits, p, _HITS),
+            _timed(
+                f"fault_latency_p{p}_ms",
+                f"latency while a dependency fails, p{p}",
+                fault_figures.latency_during_ms,
+                p,
+                _DURING,
+            ),
             _timed(
                 f"redis_url_added_p{p}_ms",
                 f"latency that redis_url adds to redis_host, p{p}",
@@ -117,6 +133,18 @@ def _table() -> Mapping[str, Metric]:
         _counted(
             "connections_ratio", "database connections, of what the pools may open", Measurement.connections_ratio
         ),
+        _counted(
+            "log_records_missing_ratio",
+            "requests that the log sink has no record of",
+            Measurement.log_records_missing_ratio,
+            _LOGS,
+        ),
+        _counted(
+            "log_records_repeated_ratio",
+            "records that the log sink has again",
+            Measurement.log_records_repeated_ratio,
+            _LOGS,
+        ),
         Metric(
             "cache_hit_upstream_ratio",
             "requests that reached the endpoint though a reply was cached",
@@ -126,6 +154,32 @@ def _table() -> Mapping[str, Metric]:
         ),
         _counted(
             "upstream_ratio", "requests that reached the endpoint, for each that was sent", Measurement.upstream_ratio
+        ),
+        _counted("recovery_s", "time until users fare as before", fault_figures.recovery_s, _AFTER),
+        _counted(
+            "fault_rss_growth_mib", "memory growth while a dependency fails", fault_figures.memory_growth_mib, _AFTER
+        ),
+        _counted("fault_rss_kept_mib", "memory kept after the fault", fault_figures.memory_kept_mib, _AFTER),
+        _counted("fault_records_missing_ratio", "requests never logged", fault_figures.records_missing_ratio, _AFTER),
+        _counted("fault_records_repeated_ratio", "records logged again", fault_figures.records_repeated_ratio, _AFTER),
+        _counted(
+            "fault_spend_rows_missing_ratio",
+            "requests never in the spend log",
+            fault_figures.spend_rows_missing_ratio,
+            _AFTER,
+        ),
+        _counted(
+            "fault_key_spend_error_ratio",
+            "spend of the key that never adds up",
+            fault_figures.key_spend_error_ratio,
+            _AFTER,
+        ),
+        Metric(
+            "fault_error_ratio",
+            "requests that failed for want of another's dependency",
+            fault_figures.errors_during,
+            _DURING,
+            counts_errors=True,
         ),
         Metric("error_ratio", "requests that failed", lambda m: m.error_ratio(), counts_errors=True),
         Metric("completed_ratio", "requests answered in time", lambda m: m.completed_ratio(), counts_errors=True),

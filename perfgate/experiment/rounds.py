@@ -20,7 +20,7 @@ from perfgate.experiment.arms import (
     Arm,
     GatewaySpec,
 )
-from perfgate.experiment.measurement import GatewayUse, LedgerUse, Measurement, Window
+from perfgate.experiment.measurement import GatewayUse, LedgerUse, Measurement, SinkUse, Window
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
@@ -49,12 +49,26 @@ class Ledger(Protocol):
         """Wait until so many requests and their spend are written, or time is up; say what has come since `open`."""
 
 
+class LogLedger(Protocol):
+    """What a gateway's callback logs, seen from the sink; experiment/sink_ledger.py."""
+
+    def open(self) -> None:
+        """Note what there is before a window's first request."""
+
+    def close(self, requests: int, *, quiet_s: float = 1.0) -> SinkUse:
+        """Wait until so many records have come, or no more come for longer; say what has come since `open`."""
+
+
 class Gateway(Protocol):
     """A gateway that runs."""
 
     @property
     def ledger(self) -> Ledger | None:
         """Of its database; None where it has none."""
+
+    @property
+    def log_ledger(self) -> LogLedger | None:
+        """Of its callback; None where it has none."""
 
     def targets(self, model: str) -> tuple[Target, ...]:
         """Where its requests go, one for each instance."""
@@ -120,6 +134,7 @@ class RoundsPlan:
         one_direct: whether a direct arm has one window a block, in a generation drawn at random, instead of one a
             round: where there are many short windows it only has to show what the apparatus adds.
         settle_s: how long a fresh gateway is asked by a closed loop before its first window.
+        drain_s: in which the arms of a round still write after their windows, all together, to plan with.
     """
 
     generations: int
@@ -128,6 +143,7 @@ class RoundsPlan:
     look_every: int = 1
     one_direct: bool = False
     settle_s: float = SETTLE_S
+    drain_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -228,6 +244,7 @@ def run_rounds(
         count * (schedules[name].warm_up_s + schedules[name].window_s + WINDOW_EXTRA_S)
         for name, count in window_counts.items()
     )
+    block_s += plan.generations * plan.drain_s
     block_windows = sum(window_counts.values())
     specs = tuple(dict.fromkeys(arm.gateway for arm in arms if arm.gateway is not None))
     planned = plan.per_generation * block_windows
@@ -244,7 +261,7 @@ def run_rounds(
             measurement = replace(measurement, unasked=unasked)
             if unasked:
                 return replace(measurement, stopped="nothing was measured")
-        loader = _Loader(bench, payload_bytes, stream)
+        loader = Loader(bench, payload_bytes, stream)
         for running in generations:
             for spec, gateway in running.items():
                 model = next(arm.model for arm in arms if arm.gateway == spec)
@@ -285,6 +302,7 @@ def run_rounds(
                         loaded.gateway,
                         loaded.upstream_requests,
                         loaded.ledger,
+                        loaded.sink,
                     )
                     measurement = measurement.with_windows((window,))
                     on_window(measurement)
@@ -307,10 +325,11 @@ class Loaded:
     gateway: GatewayUse | None = None
     upstream_requests: int | None = None
     ledger: LedgerUse | None = None
+    sink: SinkUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Loader:
+class Loader:
     """Loads one arm at a time.
 
     Args:
@@ -330,21 +349,29 @@ class _Loader:
         else:
             requests = SETTLE_REQUESTS * arm.gateway.processes
             settling = OpenLoop(schedule.offered_rps, warm_up_s=0, window_s=max(requests / schedule.offered_rps, 0.1))
-        if gateway.ledger is not None:
-            gateway.ledger.open()
+        _open_ledgers(gateway)
         load = self._run(self._job(arm, gateway, settling, seed=0), gateway)
-        if gateway.ledger is not None:
-            gateway.ledger.close(load.sent)
+        _close_ledgers(gateway, load.sent)
 
-    def window(self, arm: Arm, gateway: Gateway | None, schedule: Schedule, seed: int) -> "Loaded":
-        """Load an arm for one window."""
+    def window(
+        self, arm: Arm, gateway: Gateway | None, schedule: Schedule, seed: int, *, with_ledgers: bool = True
+    ) -> "Loaded":
+        """Load an arm for one window.
+
+        Args:
+            arm: what is asked for.
+            gateway: that serves it; None for the direct arm.
+            schedule: of the load.
+            seed: of the schedule.
+            with_ledgers: whether to wait for what the gateway writes, and count it.
+        """
         job = self._job(arm, gateway, schedule, seed)
         if gateway is None:
             self.bench.check_alive()
             return Loaded(self.bench.generator.run(job))
         upstream_before = self.bench.upstream_requests(arm.backend)
-        if gateway.ledger is not None:
-            gateway.ledger.open()
+        if with_ledgers:
+            _open_ledgers(gateway)
         before = gateway.uses()
         opened: list[Sequence[Snapshot]] = []
 
@@ -356,12 +383,12 @@ class _Loader:
         gateway.check_alive()
         requests = load.sent + _warm_up_requests(schedule, load)
         # What it still writes belongs to this window, and must not disturb the next.
-        ledger = gateway.ledger.close(requests) if gateway.ledger is not None else None
+        ledger, sink = _close_ledgers(gateway, requests) if with_ledgers else (None, None)
         drained, drained_trees = gateway.uses(), gateway.tree_uses()
         upstream = self.bench.upstream_requests(arm.backend)
         upstream_requests = upstream - upstream_before if upstream is not None and upstream_before is not None else None
         if not drained:
-            return Loaded(load, None, upstream_requests, ledger)
+            return Loaded(load, None, upstream_requests, ledger, sink)
         use = GatewayUse(
             cpu_s=_cpu_s(opened[0], drained),
             rss_before_bytes=sum(use.rss_bytes for use in before),
@@ -370,7 +397,11 @@ class _Loader:
             cpu_resolution_ms=max(use.resolution_ms for use in drained),
             cpu_tree_s=_cpu_s(opened[1], drained_trees) if drained_trees else None,
         )
-        return Loaded(load, use, upstream_requests, ledger)
+        return Loaded(load, use, upstream_requests, ledger, sink)
+
+    def aside(self, arm: Arm, gateway: Gateway, schedule: Schedule, seed: int, runner: Runner) -> LoadResult:
+        """Load an arm with another generator while windows are measured; what the gateway uses for it is not told."""
+        return runner.run(self._job(arm, gateway, schedule, seed))
 
     def _job(self, arm: Arm, gateway: Gateway | None, schedule: Schedule, seed: int) -> LoadJob:
         if gateway is not None and arm.gateway is not None:
@@ -396,6 +427,20 @@ class _Loader:
         except StackFailed:
             gateway.check_alive()
             raise
+
+
+def _open_ledgers(gateway: Gateway) -> None:
+    if gateway.ledger is not None:
+        gateway.ledger.open()
+    if gateway.log_ledger is not None:
+        gateway.log_ledger.open()
+
+
+def _close_ledgers(gateway: Gateway, requests: int) -> tuple[LedgerUse | None, SinkUse | None]:
+    return (
+        gateway.ledger.close(requests) if gateway.ledger is not None else None,
+        gateway.log_ledger.close(requests) if gateway.log_ledger is not None else None,
+    )
 
 
 def _connections(schedule: Schedule, instances: int, workers: int) -> int:

@@ -14,7 +14,15 @@ from rich.table import Table
 from perfgate.exit_codes import ExitCode
 from perfgate.experiment.metrics import METRICS
 from perfgate.measure.histogram import Histogram, NoRequests
-from perfgate.record import GatewayUseRecord, JudgementRecord, LimitRecord, LoadRecord, MeasurementRecord, Record
+from perfgate.record import (
+    ComparisonRecord,
+    GatewayUseRecord,
+    JudgementRecord,
+    LimitRecord,
+    LoadRecord,
+    MeasurementRecord,
+    Record,
+)
 from perfgate.thresholds import Limit
 from perfgate.verdict import Verdict, figure, limit_words, percent_words, unit_of
 
@@ -59,8 +67,7 @@ def table(judgements: Sequence[JudgementRecord], width: int, *, colour: bool) ->
             observed = f"{compared.baseline:.3g} -> {figure(compared.candidate, unit)}"
             ends = ["none" if end is None else f"{(end - 1) * 100:+.1f}" for end in (compared.low, compared.high)]
             interval = f"{percent_words(compared.ratio)} ({' to '.join(ends)})"
-            if judgement.verdict == Verdict.PASS and compared.is_improvement:
-                verdict += ", improvement"
+            verdict += _said_of(judgement, compared)
         rows.add_row(
             judgement.scenario,
             METRICS[judgement.metric].title,
@@ -73,6 +80,28 @@ def table(judgements: Sequence[JudgementRecord], width: int, *, colour: bool) ->
     Console(file=text, width=max(width, 100), force_terminal=colour, highlight=False).print(rows)
     basis = dict.fromkeys(judgement.limit.basis for judgement in judgements if judgement.limit.basis)
     return "\n".join([text.getvalue().rstrip(), *(f"* {words}" for words in basis)])
+
+
+def _said_of(judgement: JudgementRecord, compared: ComparisonRecord) -> str:
+    """What follows the verdict of a comparison."""
+    is_pass = judgement.verdict == Verdict.PASS
+    if judgement.limit.equivalent_within is None:
+        return ", improvement" if is_pass and compared.is_improvement else ""
+    if is_pass:
+        return ", equivalent"
+    if judgement.verdict == Verdict.FAIL:
+        return f", different by {percent_words(compared.ratio)}"
+    seen = compared.smallest_failing_ratio
+    return f", can't tell (could have seen {percent_words(seen)})" if seen is not None else ", can't tell"
+
+
+def claims(judgements: Sequence[JudgementRecord]) -> list[str]:
+    """What became of claims of equivalence that are not limits themselves."""
+    return [
+        f"{judgement.scenario}: {METRICS[judgement.metric].title}: {judgement.comparison.claim}"
+        for judgement in judgements
+        if judgement.comparison is not None and judgement.comparison.claim
+    ]
 
 
 def cross_checks(measurements: Sequence[MeasurementRecord]) -> list[str]:
@@ -139,6 +168,8 @@ def _limit(metric: str, limit: LimitRecord) -> Limit:
         limit.maximum,
         limit.minimum,
         margin=limit.margin,
+        equivalent_within=limit.equivalent_within,
+        claim=limit.claim,
         floor=limit.floor,
         basis=limit.basis,
     )

@@ -32,6 +32,7 @@ from perfgate.lease import Lease
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.host import fingerprint
 from perfgate.selftest.collection import Batch, collect
+from perfgate.selftest.curve import power_curve
 from perfgate.selftest.doses import DOSES, NONE, Dose
 from perfgate.selftest.gates import GatePlan, Pool, PoolTooSmall
 from perfgate.selftest.pool_file import BatchFacts, arms_of, read_batch
@@ -89,7 +90,7 @@ def add_selftest(commands: "argparse._SubParsersAction[Any]") -> None:
         "rates",
         help="compose gates from the pool and judge them",
         description="Draw whole gates from the pool, judge each as a live run is judged, and write how often they say "
-        "FAIL, PASS and INVALID: rates.json and rates.md beside the batches. Minutes of CPU; nothing is measured.",
+        "FAIL, PASS and INVALID: rates.json, rates.md and power.svg beside the batches. Minutes of CPU; nothing is measured.",
     )
     option = judging.add_argument
     _add_pool(judging)
@@ -175,6 +176,7 @@ def run_rates(options: argparse.Namespace) -> ExitCode:
         try:
             write_atomically(options.pool / "rates.json", json.dumps(found, indent=1) + "\n")
             write_atomically(options.pool / "rates.md", text)
+            write_atomically(options.pool / "power.svg", power_curve(found))
         except OSError as error:
             raise StackFailed(f"{options.pool}: rates could not be written: {error.strerror}") from error
     return ExitCode.OK

@@ -109,7 +109,7 @@ def plan_of(thresholds: Thresholds, profile: str, *, noise: Noise, memory_bytes:
     assert isinstance(asked.rounds, Comparing), "it compares"
     limits = {metric: limit.in_profile(profile) for metric, limit in asked.limits.items()}
     planned = planned_for(asked, profile, processes=1, memory_bytes=memory_bytes, noise=noise)
-    rounds = planned.fitted(asked.rounds.minutes_of(profile) * 60 - planned.starting_s, asked.load.schedule)
+    rounds = planned.fitted(asked.rounds.minutes_of(profile) * 60 - planned.starting_s)
     per_look = min(rounds.look_every, rounds_max // rounds.looks)
     measuring_s = rounds.generations * per_look * planned.round_s
     return GatePlan(

@@ -36,6 +36,10 @@ BENCHSTAT_EXACT_UP_TO: Final = 50
 BENCHSTAT_EXACT_WITH_TIES_UP_TO: Final = 25
 
 
+#: What most rules are used on.
+ONE_PROCESS: Final = "one process each"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """One short load of one process.
@@ -295,7 +299,7 @@ def _of_all(rule: Rule, baseline: Sequence[Process], candidate: Sequence[Process
 def _rivals(name: str, source: str, rule: Rule) -> tuple[Rival, Rival]:
     # Partials of module-level functions, so that a rival can be sent to a worker process.
     return (
-        Rival(name, source, "one process each", partial(_of_the_first, rule)),
+        Rival(name, source, ONE_PROCESS, partial(_of_the_first, rule)),
         Rival(name, source, "all processes", partial(_of_all, rule)),
     )
 
@@ -306,12 +310,17 @@ _THRESHOLD: Final = "github-action-benchmark, README.md (alert-threshold) and sr
 _U_TEST: Final = "common practice; the test as in google/benchmark, docs/tools.md and tools/gbench/report.py"
 _BENCHSTAT: Final = "golang.org/x/perf, cmd/benchstat/main.go and benchmath/anone.go"
 
+#: Names of rules that are drawn (curve.py).
+LITELLM_RULE: Final = "LiteLLM's callback test: 3 runs, mean difference below 10 %"
+PYTEST_BENCHMARK_RULE: Final = "pytest-benchmark: --benchmark-compare-fail=mean:5%"
+U_TEST_RULE: Final = "Mann-Whitney over requests: p < 0.05"
+
 RIVALS: Final[tuple[Rival, ...]] = (
-    *_rivals("LiteLLM's callback test: 3 runs, mean difference below 10 %", _LITELLM, litellm_callback_test),
-    *_rivals("pytest-benchmark: --benchmark-compare-fail=mean:5%", _PYTEST_BENCHMARK, pytest_benchmark_mean),
+    *_rivals(LITELLM_RULE, _LITELLM, litellm_callback_test),
+    *_rivals(PYTEST_BENCHMARK_RULE, _PYTEST_BENCHMARK, pytest_benchmark_mean),
     *_rivals("mean latency: at most 5 % more", _THRESHOLD, partial(mean_latency, allowed_ratio=1.05)),
     *_rivals("mean latency: at most 10 % more", _THRESHOLD, partial(mean_latency, allowed_ratio=1.10)),
-    *_rivals("Mann-Whitney over requests: p < 0.05", _U_TEST, mann_whitney_over_requests),
+    *_rivals(U_TEST_RULE, _U_TEST, mann_whitney_over_requests),
     *_rivals(
         f"benchstat: {BENCHSTAT_RUNS} runs a process, alpha 0.05",
         _BENCHSTAT,

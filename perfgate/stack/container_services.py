@@ -54,6 +54,7 @@ class ContainerSpec:
         secrets: see `Service`.
         start_deadline_s: see `Service`.
         workers: processes that accept connections on its one socket.
+        aliases: further host names by which the run's other containers reach it.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ContainerSpec:
     secrets: tuple[str, ...] = field(repr=False)
     start_deadline_s: float
     workers: int = 1
+    aliases: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -564,7 +564,8 @@ class ContainerBackend:
         # By its id: what is recorded is what runs, whatever becomes of the name.
         container = DockerContainer(image.image_id, env=dict(spec.environment))
         container.with_command(list(spec.command)).with_exposed_ports(spec.port)
-        container.with_name(f"{self.network_name}-{alias}").with_network(self._network).with_network_aliases(alias)
+        container.with_name(f"{self.network_name}-{alias}").with_network(self._network)
+        container.with_network_aliases(alias, *spec.aliases)
         for path, text in spec.files.items():
             container.with_copy_into_container(text.encode(), path)
         options: dict[str, Any] = {"labels": self._labels}

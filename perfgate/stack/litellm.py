@@ -1,8 +1,8 @@
 """How is a LiteLLM gateway run as a service?
 
 Comes in: an `Environment`, the mock's address, workers, callbacks, the user's own configuration, where there is one
-(gateway_config.py), and where its database and its Redis are, where it has them. Goes out: a `Service`. Everything else
-that the gateway is told stands here: configuration, environment, command line.
+(gateway_config.py), where its database and its Redis are, and whom it logs to (callbacks.py), where it has them. Goes
+out: a `Service`. Everything else that the gateway is told stands here: configuration, environment, command line.
 """
 
 import os
@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import yaml
 
+from perfgate.stack.callbacks import LogAccess
 from perfgate.stack.environments import Environment
 from perfgate.stack.gateway_config import MASTER_KEY, ROUTER_SETTINGS, GatewayConfig
 from perfgate.stack.mock import REPLY_TEXT
@@ -174,6 +175,7 @@ class LiteLLM:
             always so, and reckoning costs CPU: what is compared with a gateway that has a database needs it too.
         database: where it keeps virtual keys and spend; None for nowhere.
         redis: where it keeps replies and the router's state; None for its memory, without a cache of replies.
+        logging: the callback that it logs every request by; None for none.
         master_key: the only key that it accepts without a database; a random one by default.
         name: for messages and file names.
         start_deadline_s: how long after its start it may take to answer.
@@ -190,6 +192,7 @@ class LiteLLM:
     is_priced: bool = False
     database: DatabaseAccess | None = None
     redis: RedisAccess | None = None
+    logging: LogAccess | None = None
     master_key: str = field(default_factory=random_key, repr=False)
     name: str = "litellm"
     start_deadline_s: float = START_DEADLINE_S
@@ -230,13 +233,16 @@ class LiteLLM:
             "LITELLM_LOCAL_BLOG_POSTS": "True",
             "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
             "NO_PROXY": "*",
-            **{name: value for service in self._services for name, value in service.environment().items()},
+            **(self.database.environment() if self.database else {}),
+            **(self.redis.environment() if self.redis else {}),
+            **(self.logging.environment(folder) if self.logging else {}),
             **self.extra_environment,
         }
 
     def files(self) -> Mapping[str, str]:
         """Its configuration, and what callbacks need."""
-        beside = {**(self.config.files if self.config else {}), **self.extra_files}
+        of_logging = self.logging.files() if self.logging else {}
+        beside = {**(self.config.files if self.config else {}), **of_logging, **self.extra_files}
         return {CONFIG_FILE: yaml.safe_dump(self.configuration(), sort_keys=False, allow_unicode=True), **beside}
 
     def configuration(self) -> dict[str, Any]:
@@ -249,8 +255,8 @@ class LiteLLM:
         return data
 
     @property
-    def _services(self) -> tuple[DatabaseAccess | RedisAccess, ...]:
-        return tuple(service for service in (self.database, self.redis) if service is not None)
+    def _services(self) -> tuple[DatabaseAccess | RedisAccess | LogAccess, ...]:
+        return tuple(service for service in (self.database, self.redis, self.logging) if service is not None)
 
     def _passing_on(self) -> dict[str, Any]:
         to_mock = {"model": "openai/*", "api_base": self.api_base, "api_key": "none"}

@@ -8,7 +8,8 @@ Its program is the package log_sink; here is its description, and `SinkControl`,
 
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -19,13 +20,13 @@ from pydantic import TypeAdapter
 import log_sink
 from log_sink.certificates import AUTHORITY_FILE, CERTIFICATE_FILE, Certificates, made_for
 from log_sink.counts import DEFAULT_IDS_AT_MOST, Format, SinkCounts
-from log_sink.modes import Mode, parsed
+from log_sink.modes import Fast, Mode, parsed
 from perfgate.errors import StackFailed
 from perfgate.stack.backend import RunningService
 from perfgate.stack.container_services import FOLDER, ContainerSpec
 from perfgate.stack.images import Images
 from perfgate.stack.readiness import HttpCheck
-from perfgate.stack.service import Address
+from perfgate.stack.service import Address, is_on_loopback
 
 #: In a container; TLS has the port at which clients expect the hosts that the sink stands in for.
 CONTROL_PORT: Final = 8091
@@ -47,7 +48,8 @@ _Answer = TypeVar("_Answer")
 class LogSink:
     """The log sink: `with backend.running(LogSink()) as sink: SinkControl(sink.address.url).counts()`.
 
-    In a container it runs from the mock's image, which has all that it needs.
+    In a container it runs from the mock's image, which has all that it needs; the network has the names of the hosts
+    that it stands in for, with TLS at their own port.
 
     Args:
         certificates: of the hosts that it stands in for; made anew by default, and thrown away with it.
@@ -100,6 +102,7 @@ class LogSink:
             ready_checks=tuple(self.ready_checks()),
             secrets=tuple(self.secrets),
             start_deadline_s=self.start_deadline_s,
+            aliases=tuple(host for host in self.certificates.hosts if not is_on_loopback(f"https://{host}")),
         )
 
     def _options(self, port: int, certificate: str) -> list[str]:
@@ -141,20 +144,15 @@ class SinkAddresses:
         ports, host = SinkControl(sink.address.url).ports(), sink.inner_address.host
         return cls(Address(host, ports.http), Address(host, ports.https), Address(host, ports.proxy))
 
-    def through_proxy(self, authority_file: str) -> Mapping[str, str]:
-        """Variables by which a gateway's HTTPS goes to the sink, and nowhere else; for `LiteLLM.extra_environment`.
+    def through_proxy(self) -> Mapping[str, str]:
+        """Variables by which a gateway's HTTPS goes to the sink, and nowhere else.
 
         Its plain HTTP, such as to the mock, goes where it went. LiteLLM 1.79.3 settles on one proxy for all logging
-        callbacks of a process at the first request of the first: with both, give LangSmith its https address.
-
-        Args:
-            authority_file: where the gateway finds `LogSink.certificates.authority_pem`.
+        callbacks of a process at the first request of the first: so all of their addresses are to be https.
         """
         return {
             "HTTPS_PROXY": self.proxy.url,
             "NO_PROXY": "",
-            "SSL_CERT_FILE": authority_file,
-            "REQUESTS_CA_BUNDLE": authority_file,  # google-auth fetches tokens with requests, which has its own
         }
 
 
@@ -192,6 +190,15 @@ class SinkControl:
     def set_mode(self, mode: Mode) -> None:
         """Have it behave like this from the next request on; returns once that is so."""
         self._asked("PUT", "/mode", parsed, asdict(mode))
+
+    @contextmanager
+    def holding(self, mode: Mode) -> Iterator[None]:
+        """Have it behave like this for as long as the context is open; then it answers at once again."""
+        self.set_mode(mode)
+        try:
+            yield
+        finally:
+            self.set_mode(Fast())
 
     def ports(self) -> SinkPorts:
         """Its ports for records."""

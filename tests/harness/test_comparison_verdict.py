@@ -462,3 +462,82 @@ def test_a_candidate_that_is_slower_by_a_fifth_fails_whenever_the_control_holds(
 def test_a_candidate_exactly_at_its_margin_fails_no_more_often_than_alpha_says() -> None:
     """All six limits are kept by a hair; any FAIL is false. 5 % of 150 and three standard deviations are 15."""
     assert counted(1.05, 150)["fail"] <= 15
+
+
+# --- "the same" is a claim of its own ---
+
+
+def equivalent(*metrics: str, within: float = 0.05) -> Mapping[str, Limit]:
+    return {
+        metric: Limit(metric, "a reason", "thresholds.yaml", 41, equivalent_within=within)
+        for metric in metrics or FAMILY
+    }
+
+
+def claimed(claim: float, margin: float = 0.5) -> Mapping[str, Limit]:
+    return {CPU: Limit(CPU, "a reason", "thresholds.yaml", 41, margin=margin, claim=claim)}
+
+
+class TestEquivalence:
+    def test_equal_arms_are_equivalent(self) -> None:
+        found = judged(two_arms(), equivalent())
+        assert verdicts(found) == {(Verdict.PASS, Reason.WITHIN)}
+        assert {judgement.detail for judgement in found.values()} == {"equivalent"}
+        assert headline(found[CPU]).endswith(", equivalent within 5 %")
+
+    @pytest.mark.parametrize("ratio", [1.2, 1 / 1.2])
+    def test_what_is_wholly_outside_is_different_whichever_way(self, ratio: float) -> None:
+        found = judged(two_arms(ratio), equivalent())
+        assert verdicts(found) == {(Verdict.FAIL, Reason.BEYOND)}
+        assert found[CPU].detail.startswith("different by +2" if ratio > 1 else "different by -1")
+
+    @pytest.mark.parametrize("ratio", [1.05, 1 / 1.05])
+    def test_between_the_two_it_cannot_tell_and_says_what_it_could_have_seen(self, ratio: float) -> None:
+        judgement = judged(two_arms(ratio), equivalent())[CPU]
+        assert (judgement.verdict, judgement.reason) == (Verdict.INVALID, Reason.UNDECIDED)
+        assert judgement.compared is not None
+        seen = (judgement.compared.smallest_failing_ratio - 1) * 100
+        assert judgement.detail == f"can't tell (could have seen {seen:+.1f} %): the most rounds are done"
+
+    def test_an_improvement_beyond_it_is_different_and_no_improvement(self) -> None:
+        judgement = judged(two_arms(0.7), equivalent())[CPU]
+        assert judgement.verdict is Verdict.FAIL
+        assert "improvement" not in text(judgement)
+
+    def test_it_stands_in_one_family_with_margins(self) -> None:
+        mixed = {**equivalent(CPU), **limits("throughput_rps", "rss_mib", margin=0.5)}
+        found = judged(two_arms(1.2), mixed)
+        assert [judgement.verdict for judgement in found.values()] == [Verdict.FAIL, Verdict.PASS, Verdict.PASS]
+        assert {judgement.compared.family for judgement in found.values() if judgement.compared} == {3}
+
+    def test_a_baseline_that_differs_from_itself_says_nothing_of_the_candidate(self) -> None:
+        uneven = [Truth().slower(ratio * w) for ratio, w in zip((1.0, 1.3) * 4, WOBBLE, strict=True)]
+        found = judged(comparison(uneven, arm()), equivalent())
+        assert {judgement.reason for judgement in found.values()} == {Reason.CONTROL}
+
+
+class TestClaims:
+    """A limit may be what is known, and a claim that is not kept is said beside it."""
+
+    @pytest.mark.parametrize(
+        ("ratio", "words"),
+        [
+            (1.0, "equivalent within 5 %: holds"),
+            (1.2, "equivalent within 5 %: refuted, different by +2"),
+            (1.05, "equivalent within 5 %: neither shown nor refuted"),
+        ],
+    )
+    def test_what_becomes_of_it_is_said_while_the_limit_passes(self, ratio: float, words: str) -> None:
+        judgement = judged(two_arms(ratio), claimed(0.05))[CPU]
+        assert judgement.verdict is Verdict.PASS
+        assert judgement.compared is not None
+        assert judgement.compared.claim.startswith(words)
+        assert f"  claim      {words}" in text(judgement)
+
+    def test_a_wider_claim_is_another_one(self) -> None:
+        judgement = judged(two_arms(1.2), claimed(0.4))[CPU]
+        assert judgement.compared is not None
+        assert judgement.compared.claim == "equivalent within 40 %: holds"
+
+    def test_where_nobody_claims_anything_nothing_is_said(self) -> None:
+        assert "claim" not in text(judged(two_arms())[CPU])

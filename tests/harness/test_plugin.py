@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, cast
@@ -83,7 +84,7 @@ def test_a_declared_scenario_without_a_verdict_ends_with_11(pytester: pytest.Pyt
         ([], THRESHOLDS.replace("max: 25", "max: abc"), "*thresholds.yaml:8: *found 'abc'*"),
         ([], THRESHOLDS.replace("overhead_p95_ms", "overhed_p95_ms"), "*:8: *did you mean overhead_p95_ms?*"),
         ([], THRESHOLDS.replace("max: 25", "max: 25, waivers: 1"), "*:8: *not supported yet*"),
-        ([], THRESHOLDS.replace("max: 25", "margin: 5%"), "*:4: *they go with needs: {baseline: true}, and only they*"),
+        ([], THRESHOLDS.replace("max: 25", "margin: 5%"), "*:4: *limits by margin or equivalent_within go with rounds*"),
         ([], THRESHOLDS.replace("[overhead]", "[overhaed]"), "*:2: *no scenario 'overhaed'; did you mean overhead?*"),
     ],
 )
@@ -337,6 +338,22 @@ def test_each_arm_is_asked_for_its_own_model(tmp_path: Path) -> None:
     stack = stack_of(baseline_config=str(tmp_path / "first"), candidate_config=str(tmp_path / "second"))
     assert [arm.model for arm in stack.arms("direct", "baseline", "candidate")] == ["gpt-4o", "first", "second"]
     assert [arm.model for arm in stack.arms("baseline", "candidate", model="x")] == ["x", "x"]
+
+
+def test_a_callback_is_held_against_the_same_gateway_without_it() -> None:
+    direct, without, logging = stack_of(litellm="1.79.3").with_callback("langsmith")
+    assert direct.is_direct
+    assert [arm.name for arm in (without, logging)] == ["baseline", "candidate"]
+    assert without.gateway is not None
+    assert logging.gateway is not None
+    assert (without.gateway.callback, logging.gateway.callback) == (None, "langsmith")
+    assert replace(logging.gateway, callback=None, apart="baseline") == without.gateway
+
+
+def test_with_a_licence_both_arms_have_what_the_licensed_callback_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITELLM_LICENSE", "a-licence-that-nobody-has")
+    _, *arms = stack_of(litellm="1.79.3").with_callback("gcs")
+    assert [arm.gateway.with_packages for arm in arms if arm.gateway] == [("google-auth", "requests")] * 2
 
 
 def test_without_a_baseline_there_are_no_such_arms() -> None:

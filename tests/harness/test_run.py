@@ -21,7 +21,7 @@ from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode
 from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.comparison import FIGURES, noise_of_comparison
-from perfgate.experiment.comparison_plan import NOISE
+from perfgate.experiment.comparison_plan import NOISE, expected_noise
 from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import RoundsPlan
 from perfgate.lease import Tenure
@@ -405,6 +405,13 @@ def test_a_baseline_that_no_scenario_compares_with_is_refused_and_it_is_said_whe
         asked(tmp_path, THRESHOLDS, baseline="1.79.3", profile="quick")
 
 
+def test_a_callback_that_a_release_has_behind_a_licence_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    logging = THRESHOLDS.replace("  overhead:\n", "  overhead:\n    needs: {callback: webhook}\n")
+    with pytest.raises(BadInput, match=r"\n  overhead needs another release: the callback webhook .* litellm 1\.79\.3"):
+        asked(tmp_path, logging, litellm="1.79.3")
+    assert asked(tmp_path, logging, litellm="1.102.4").scenarios == ("overhead",)
+
+
 def test_a_comparison_without_a_baseline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         BadInput, match=r"\n  regression needs something to compare with: --baseline RELEASE, or --base"
@@ -414,7 +421,9 @@ def test_a_comparison_without_a_baseline_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_margin_on_what_two_arms_are_not_compared_by_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=f"completed_ratio cannot have a margin: two arms are .* {', '.join(FIGURES)}\n"):
+    with pytest.raises(
+        BadInput, match=f"completed_ratio cannot have a margin or .*: two arms are .* {', '.join(FIGURES)}\n"
+    ):
         asked(tmp_path, COMPARED.replace("rss_mib", "completed_ratio"), baseline="1.79.3")
 
 
@@ -539,7 +548,9 @@ class TestPlanOfAComparison:
 
     def test_the_noise_of_the_last_comparison_is_what_the_next_is_planned_with(self, run: Run) -> None:
         run.plan("regression")
-        assert f"{NOISE.process_sd:.1%} between processes, {NOISE.round_sd:.1%} between" in " ".join(run.record.notes)
+        expected = expected_noise(run.thresholds.scenarios["regression"].load.schedule)
+        words = f"{expected.process_sd:.1%} between processes, {expected.round_sd:.1%} between"
+        assert words in " ".join(run.record.notes)
         noisy = two_arms(wobble=(0.8, 1.2, 1.3, 0.7, 1.0, 1.0))
         run.keep_noise(noisy)
         seen = noise_of_comparison(noisy)

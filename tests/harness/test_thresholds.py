@@ -16,7 +16,7 @@ from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.host import HostFingerprint
 from perfgate.settings import COMPARE_PROFILE
 from perfgate.stats.plan import GENERATIONS_MIN
-from perfgate.thresholds import Comparing, HostClass, Limit, Scenario, host_class, load_thresholds
+from perfgate.thresholds import Comparing, Faulting, HostClass, Limit, Scenario, host_class, load_thresholds
 
 WHOLE = """\
 profiles:
@@ -126,12 +126,16 @@ def test_a_limit_knows_the_line_of_its_number() -> None:
 
 
 def test_a_limit_in_both_directions_or_none_is_no_limit() -> None:
-    with pytest.raises(ValueError, match="p: exactly one of maximum=1, minimum=2 and margin=None must be set"):
-        Limit("p", "why", "thresholds.yaml", 1, maximum=1, minimum=2)
-    with pytest.raises(ValueError, match="p: exactly one of maximum=None, minimum=None and margin=None must be set"):
-        Limit("p", "why", "thresholds.yaml", 1)
-    with pytest.raises(ValueError, match=r"p: exactly one of maximum=1, minimum=None and margin=0\.05 must be set"):
-        Limit("p", "why", "thresholds.yaml", 1, maximum=1, margin=0.05)
+    for numbers in (
+        {"maximum": 1, "minimum": 2},
+        {},
+        {"maximum": 1, "margin": 0.05},
+        {"margin": 1, "equivalent_within": 1},
+    ):
+        with pytest.raises(
+            ValueError, match=r"p: exactly one of maximum=.*, minimum=.*, margin=.* and equivalent_within="
+        ):
+            Limit("p", "why", "thresholds.yaml", 1, **numbers)
 
 
 def test_hosts_may_be_left_out() -> None:
@@ -321,7 +325,7 @@ def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
             "needs: {cores: 2}",
             "needs: {cores: 2, zzz: 1}",
             "7: scenarios.overhead.needs.zzz",
-            "unknown key; known are cores, services, baseline",
+            "unknown key; known are cores, services, baseline, callback",
         ),
         (
             "{dispatch",
@@ -339,7 +343,7 @@ def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
             "min: 0.99",
             "margin: 5%",
             "6: scenarios.overhead",
-            "some limits are margins, and overhead_p95_ms is not: make two scenarios of it",
+            "limits by margin or equivalent_within go with rounds: {minutes: …}",
         ),
         (', why: "another reason"', "", "14: scenarios.overhead.limits.completed_ratio", "the key why is missing"),
         ("window_s: 4}", "}", "8: scenarios.overhead.load", "the key window_s is missing"),
@@ -348,13 +352,13 @@ def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
             "max: 150.5, ",
             "",
             "18: scenarios.latency.limits.latency_p99_ms",
-            "expected exactly one of max, min and margin, found none of them",
+            "expected exactly one of max, min, margin and equivalent_within, found none of them",
         ),
         (
             "max: 150.5",
             "max: 150.5, min: 1",
             "18: scenarios.latency.limits.latency_p99_ms",
-            "expected exactly one of max, min and margin, found max and min",
+            "expected exactly one of max, min, margin and equivalent_within, found max and min",
         ),
         (
             "latency_p99_ms",
@@ -425,7 +429,7 @@ def test_a_mistake_is_named_with_line_key_rule_and_what_was_found(
     assert complaints(changed(old, new)) == [f"thresholds.yaml:{where}: {complaint}"]
 
 
-@pytest.mark.parametrize("key", ["equivalent_within", "waivers", "drift_budget"])
+@pytest.mark.parametrize("key", ["waivers", "drift_budget"])
 def test_keys_of_later_versions_are_refused_and_not_read_past(key: str) -> None:
     (complaint,) = complaints(changed("max: 150.5", f"max: 150.5, {key}: 1"))
     assert complaint.endswith(f".{key}: not supported yet by this version of perfgate")
@@ -755,26 +759,44 @@ def test_the_shipped_comparison_is_the_one_of_its_profile(monkeypatch: pytest.Mo
             "margin: 20%",
             "margin: 20%, max: 3",
             "15: LIMITS.latency_p99_ms",
-            "expected exactly one of max, min and margin, found max and margin",
+            "expected exactly one of max, min, margin and equivalent_within, found max and margin",
         ),
         (
             "margin: 20%, ",
             "",
             "15: LIMITS.latency_p99_ms",
-            "expected exactly one of max, min and margin, found none of them",
+            "expected exactly one of max, min, margin and equivalent_within, found none of them",
         ),
         (
             "margin: 20%",
             "max: 20",
             "5: scenarios.regression",
-            "some limits are margins, and latency_p99_ms is not: make two scenarios of it",
+            "some limits compare with the baseline, and latency_p99_ms does not: make two scenarios of it",
         ),
         ("margin: 20%", "margin: 20%, max_on: {}", "15: LIMITS.latency_p99_ms", "max_on goes with max"),
         (
-            ", baseline: true",
-            "",
-            "5: scenarios.regression",
-            "limits by margin compare with a baseline: they go with needs: {baseline: true}, and only they",
+            "margin: 20%",
+            "equivalent_within: 5",
+            "15: LIMITS.latency_p99_ms.equivalent_within",
+            "expected a percentage above 0 such as 5%, found 5",
+        ),
+        (
+            "margin: 20%",
+            "equivalent_within: 5%, floor: 1",
+            "15: LIMITS.latency_p99_ms",
+            "floor goes with margin",
+        ),
+        (
+            "margin: 20%",
+            "equivalent_within: 5%, claim: 5%",
+            "15: LIMITS.latency_p99_ms",
+            "claim goes with margin",
+        ),
+        (
+            "baseline: true",
+            "baseline: true, callback: langsmit",
+            "6: scenarios.regression.needs.callback",
+            "expected one of langsmith, gcs, webhook, found 'langsmit'",
         ),
         ("baseline: true", "baseline: 1", "6: scenarios.regression.needs.baseline", "expected true or false, found 1"),
         ("minutes: 5", "minutes: 0", "8: scenarios.regression.rounds.minutes", "expected a number above 0, found 0"),
@@ -820,7 +842,7 @@ def test_the_shipped_comparison_is_the_one_of_its_profile(monkeypatch: pytest.Mo
             "{minutes: 5, minutes_in: {release: 15}, generations_max: 8, looks: 4}",
             "{generations: 2, per_generation: 4, per_generation_max: 4}",
             "5: scenarios.regression",
-            "limits by margin go with rounds: {minutes: …}",
+            "limits by margin or equivalent_within go with rounds: {minutes: …}",
         ),
         (
             "{minutes: 5, minutes_in: {release: 15}, generations_max: 8, looks: 4}",
@@ -837,7 +859,7 @@ def test_a_mistake_in_a_comparison_is_named_with_its_line(old: str, new: str, wh
 
 
 def test_a_margin_needs_a_metric_that_two_arms_are_compared_by_and_it_is_said_which_those_are() -> None:
-    complaint = "cannot have a margin: two arms are compared by overhead_p95_ms, rss_mib"
+    complaint = "cannot have a margin or equivalent_within: two arms are compared by overhead_p95_ms, rss_mib"
     assert complaints(COMPARED, ("overhead_p95_ms", "rss_mib")) == [
         f"thresholds.yaml:5: scenarios.regression: latency_p99_ms {complaint}"
     ]
@@ -859,15 +881,68 @@ def test_a_margin_needs_a_metric_that_two_arms_are_compared_by_and_it_is_said_wh
             "needs: {cores: 2}",
             "needs: {baseline: true}",
             "6: scenarios.overhead",
-            "limits by margin compare with a baseline: they go with needs: {baseline: true}, and only they",
+            "needs: {baseline: true} goes with limits by margin or equivalent_within, and there is none",
         ),
         (
             "{generations: 1, per_generation: 2, per_generation_max: 2}",
             "{minutes: 5}",
             "15: scenarios.latency",
-            "rounds: {minutes: …} goes with limits by margin",
+            "rounds: {minutes: …} goes with limits by margin or equivalent_within",
         ),
     ],
 )
 def test_what_belongs_to_a_comparison_is_refused_elsewhere(old: str, new: str, where: str, complaint: str) -> None:
     assert complaints(changed(old, new)) == [f"thresholds.yaml:{where}: {complaint}"]
+
+
+# --- a gateway compared with itself, with something more ---
+
+LOGGING = (
+    COMPARED.replace("baseline: true", "callback: langsmith")
+    .replace("margin: 20%", "equivalent_within: 5%")
+    .replace("floor: 0.2", "claim: 5%")
+    .replace("apparatus:", '      completed_ratio: {min: 0.99, why: "counted"}\napparatus:')
+)
+
+
+def test_two_arms_of_one_gateway_need_no_baseline_and_may_have_limits_by_numbers_too() -> None:
+    scenario = load_thresholds(written(LOGGING), KNOWN).scenarios["regression"]
+    first, second, third = scenario.limits.values()
+    assert scenario.compares
+    assert (scenario.needs.baseline, scenario.needs.callback) == (False, "langsmith")
+    assert (first.margin, first.claim, first.decided_within, first.is_relative) == (0.05, 0.05, 0.05, True)
+    assert (second.equivalent_within, second.claim, second.decided_within, second.is_relative) == (
+        0.05,
+        None,
+        0.05,
+        True,
+    )
+    assert (third.minimum, third.decided_within, third.is_relative) == (0.99, None, False)
+    assert second.line == 15
+
+
+# --- a dependency that fails ---
+
+FAILING = WHOLE.replace(
+    "{generations: 1, per_generation: 2, per_generation_max: 2}",
+    "{cycles: 2, before_s: 5, during_s: 20, after_s_max: 30}",
+)
+
+
+def test_how_long_a_dependency_fails() -> None:
+    scenario = load_thresholds(written(FAILING), KNOWN).scenarios["latency"]
+    assert scenario.rounds == Faulting(cycles=2, before_s=5, during_s=20, after_s_max=30)
+    assert not scenario.compares
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "complaint"),
+    [
+        ("cycles: 2", "cycles: 0", "rounds.cycles", "expected a whole number above 0, found 0"),
+        ("during_s: 20", "during_s: 0", "rounds.during_s", "expected a number above 0, found 0"),
+        ("during_s: 20", "durng_s: 20", "rounds.durng_s", "unknown key; did you mean during_s?"),
+    ],
+)
+def test_a_mistake_in_it_is_named(old: str, new: str, where: str, complaint: str) -> None:
+    (found, *_) = [one for one in complaints(FAILING.replace(old, new)) if where in one]
+    assert found.endswith(f": scenarios.latency.{where}: {complaint}")

@@ -26,6 +26,11 @@ RUNNING: Final = GatewaySpec(RunningUrl("http://h:4000"))
         ({"database": True}, "litellm 1.106.2, with a database"),
         ({"redis": "host_port"}, "litellm 1.106.2, with Redis"),
         ({"redis": "url"}, "litellm 1.106.2, with Redis by URL"),
+        ({"callback": "langsmith"}, "litellm 1.106.2, with callback langsmith"),
+        (
+            {"callback": "gcs", "callback_fault": "posts at once"},
+            "litellm 1.106.2, with callback gcs, which posts at once",
+        ),
         (
             {"backend": "containers", "cpus_per_instance": 1.5, "memory_per_instance_bytes": 2**30},
             "litellm 1.106.2, in containers, 1.5 cores each, 1024 MiB each",
@@ -137,3 +142,10 @@ def test_an_arm_is_where_its_gateway_is_or_where_it_says() -> None:
     assert Arm("gateway", replace(PLAIN, backend="containers")).backend == "containers"
     assert Arm("direct", None).backend == "processes"
     assert Arm("direct", None, direct_on="containers").backend == "containers"
+
+
+def test_a_callback_that_its_release_has_behind_a_licence_is_refused() -> None:
+    with pytest.raises(
+        BadInput, match=r"webhook .* needs a licence in litellm 1\.79\.3, .*: leave it out with --scenarios"
+    ):
+        GatewaySpec(Release("1.79.3"), callback="webhook")

@@ -6,6 +6,8 @@ TestRealGateway at the end starts the real one.
 
 import json
 import os
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +19,7 @@ from typing import Any, Final, Self, cast
 import httpx
 import psutil
 import pytest
+import yaml
 
 from perfgate.errors import BadInput, StackFailed
 from perfgate.experiment.arms import GatewaySpec
@@ -29,6 +32,7 @@ from perfgate.stack.environments import Environment, EnvironmentCache
 from perfgate.stack.packages import Packages
 from perfgate.stack.processes import DiedAtStart, ProcessBackend, ServiceDied
 from perfgate.stack.readiness import HttpCheck
+from perfgate.stack.redis import Redis
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.service import Service
 from perfgate.stack.sources import Installable, Release, RunningUrl
@@ -180,7 +184,7 @@ class TestGateways:
     def test_two_that_are_compared_are_told_apart_by_what_runs_in_them(self, cache: FakeCache, tmp_path: Path) -> None:
         """The environment holds the default release, whichever is asked for."""
         told: list[str] = []
-        with bench_of(cache, tmp_path, on_difference=told.append) as bench, ExitStack() as until_closed:
+        with bench_of(cache, tmp_path, on_note=told.append) as bench, ExitStack() as until_closed:
             baseline = GatewaySpec(Release("1.79.3"), apart="baseline")
             candidate = GatewaySpec(Release(DEFAULT_RELEASE), apart="candidate")
             bench.start_gateways([baseline, candidate], until_closed)
@@ -290,6 +294,82 @@ class TestContainers:
             cache, tmp_path, backends=backends, say=found.append, on_service=lambda name, facts: found.append(name)
         ):
             assert found == told
+
+
+class TestCallbacks:
+    """Gateways that log share a sink of their backend."""
+
+    LOGGING = GatewaySpec(Release("1.106.2"), callback="langsmith")
+
+    def test_it_is_told_to_log_to_the_sink_and_nowhere_else(self, cache: FakeCache, tmp_path: Path) -> None:
+        told: list[str] = []
+        with (
+            bench_of(cache, tmp_path, on_service=lambda name, facts: told.append(name)) as bench,
+            ExitStack() as until_closed,
+        ):
+            logging, plain = bench.start_gateways([self.LOGGING, PLAIN], until_closed)
+            (up,) = logging.instances
+            config = yaml.safe_load((up.folder / "config.yaml").read_text())
+            assert config["litellm_settings"]["callbacks"] == ["langsmith"]
+            environment = psutil.Process(up.pid).environ()
+            assert environment["HTTPS_PROXY"].startswith("http://127.0.0.1:")
+            assert Path(environment["SSL_CERT_FILE"]).read_text().startswith("-----BEGIN CERTIFICATE-----")
+            (other,) = plain.instances
+            assert "HTTPS_PROXY" not in psutil.Process(other.pid).environ()
+            assert (logging.log_ledger is not None, plain.log_ledger) == (True, None)
+        assert told.count("log-sink") == 1
+
+    def test_its_ledger_counts_what_reaches_the_sink(self, cache: FakeCache, tmp_path: Path) -> None:
+        with bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
+            (gateway,) = bench.start_gateways([self.LOGGING], until_closed)
+            (up,) = gateway.instances
+            environment = psutil.Process(up.pid).environ()
+            assert gateway.log_ledger is not None
+            gateway.log_ledger.open()
+            trusted = ssl.create_default_context(cafile=environment["SSL_CERT_FILE"])
+            with httpx.Client(proxy=environment["HTTPS_PROXY"], verify=trusted, trust_env=False) as client:
+                runs = [{"inputs": {"id": f"chatcmpl-{n}"}} for n in (1, 2)]
+                client.post("https://api.smith.langchain.com/runs/batch", json={"post": runs}).raise_for_status()
+            use = gateway.log_ledger.close(2)
+            assert (use.requests, use.records, use.distinct) == (2, 2, 2)
+            with (
+                gateway.outage("sink answers 500"),
+                httpx.Client(proxy=environment["HTTPS_PROXY"], verify=trusted, trust_env=False) as client,
+            ):
+                assert client.post("https://api.smith.langchain.com/runs/batch", json={"post": []}).status_code == 500
+
+    def test_a_stand_in_is_said_to_be_one(self, cache: FakeCache, tmp_path: Path) -> None:
+        said: list[str] = []
+        with bench_of(cache, tmp_path, on_note=said.append, environ={}) as bench, ExitStack() as until_closed:
+            (gateway,) = bench.start_gateways([replace(self.LOGGING, callback="gcs")], until_closed)
+            (up,) = gateway.instances
+            assert (up.folder / "perfgate_gcs.py").exists()
+        assert [line for line in said if "gcs_bucket was not tested" in line]
+
+
+class TestOutages:
+    @pytest.mark.skipif(Redis.lacking() is not None, reason=f"this host has no Redis: {Redis.lacking()}")
+    def test_a_redis_that_fails_is_away_from_its_gateway_for_as_long_as_it_is_told(
+        self, cache: FakeCache, tmp_path: Path
+    ) -> None:
+        spec = GatewaySpec(Release("1.106.2"), redis="host_port", redis_fails=True)
+        with bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
+            (gateway,) = bench.start_gateways([spec], until_closed)
+            (up,) = gateway.instances
+            told = yaml.safe_load((up.folder / "config.yaml").read_text())["litellm_settings"]["cache_params"]
+            address = (told["host"], told["port"])
+            with socket.create_connection(address) as connection:
+                connection.sendall(b"PING\r\n")
+                assert connection.recv(100)
+            with gateway.outage("Redis is down"), pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
+            socket.create_connection(address).close()
+
+    def test_what_a_gateway_does_not_have_cannot_fail(self, cache: FakeCache, tmp_path: Path) -> None:
+        with bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
+            (gateway,) = bench.start_gateways([PLAIN], until_closed)
+            with pytest.raises(BadInput, match="PostgreSQL is down: it is not perfgate's to make fail"):
+                gateway.outage("PostgreSQL is down")
 
 
 class Scripted(BaseHTTPRequestHandler):

@@ -14,6 +14,8 @@ from perfgate.experiment.comparison_plan import (
     WINDOW_EXTRA_S,
     Planned,
     planned_comparison,
+    ROUND_SD_MIN,
+    expected_noise,
     round_s,
 )
 from perfgate.load.schedule import ClosedLoop
@@ -112,12 +114,12 @@ class TestOnceItsGatewaysAreUp:
     def test_a_plan_that_is_enough_takes_no_more_than_it_planned_however_much_time_is_left(self) -> None:
         made = planned(60)
         assert made.is_enough
-        assert made.fitted(3600, SCHEDULE) == made.rounds
+        assert made.fitted(3600) == made.rounds
 
     def test_one_that_is_not_fills_the_time(self) -> None:
         made = planned(2)
         assert not made.is_enough
-        longer = made.fitted(600, SCHEDULE)
+        longer = made.fitted(600)
         rounds = made.rounds.generations * longer.per_generation_max
         assert rounds > made.rounds.generations * made.rounds.per_generation_max
         block_s = made.rounds.generations * longer.looks * round_s(SCHEDULE)
@@ -126,7 +128,7 @@ class TestOnceItsGatewaysAreUp:
     @pytest.mark.parametrize("minutes", [2, 60])
     def test_with_less_time_it_has_fewer_rounds_as_many_looks_and_all_generations(self, minutes: float) -> None:
         made = planned(minutes)
-        shorter = made.fitted(60, SCHEDULE)
+        shorter = made.fitted(60)
         assert shorter.generations * shorter.per_generation_max * round_s(SCHEDULE) <= 60
         assert shorter.per_generation_max < made.rounds.per_generation_max
         assert (shorter.looks, shorter.generations) == (made.rounds.looks, made.rounds.generations)
@@ -134,13 +136,24 @@ class TestOnceItsGatewaysAreUp:
         assert (shorter.one_direct, shorter.settle_s) == (True, SETTLE_S)
 
     def test_one_round_a_look_is_the_least_even_when_no_time_is_left(self) -> None:
-        fitted = planned().fitted(-5, SCHEDULE)
+        fitted = planned().fitted(-5)
         assert (fitted.per_generation, fitted.per_generation_max) == (1, 3)
 
     def test_longer_windows_fit_in_less_often(self) -> None:
-        made = planned(60, schedule=ClosedLoop(users=2, warm_up_s=0, window_s=4))
-        short, long = (made.fitted(300, ClosedLoop(users=2, warm_up_s=0, window_s=s)) for s in (0.4, 4))
+        short, long = (planned(60, schedule=ClosedLoop(users=2, warm_up_s=0, window_s=s)).fitted(120) for s in (0.4, 4))
         assert long.per_generation < short.per_generation
+
+    def test_so_do_arms_that_still_write_after_a_window(self) -> None:
+        quick, writing = (planned(60, drain_s=s).fitted(400) for s in (0.0, 2.0))
+        assert writing.per_generation < quick.per_generation
+        assert (quick.drain_s, writing.drain_s) == (0.0, 2.0)
+
+
+def test_longer_windows_are_taken_to_vary_less_down_to_an_end() -> None:
+    shortest, longer, longest = (expected_noise(ClosedLoop(2, warm_up_s=0, window_s=s)) for s in (0.15, 0.6, 600))
+    assert shortest == NOISE
+    assert longer == Noise(NOISE.process_sd, NOISE.round_sd / 2)
+    assert longest.round_sd == ROUND_SD_MIN
 
 
 def test_it_says_itself_before_it_begins() -> None:

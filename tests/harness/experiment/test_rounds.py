@@ -15,7 +15,7 @@ import pytest
 
 from perfgate.errors import BadInput, StackFailed
 from perfgate.experiment.arms import Arm, GatewaySpec
-from perfgate.experiment.measurement import LedgerUse, Measurement
+from perfgate.experiment.measurement import LedgerUse, Measurement, SinkUse
 from perfgate.experiment.rounds import (
     CONNECTIONS_PER_WORKER,
     SETTLE_REQUESTS,
@@ -58,6 +58,20 @@ class FakeLedger:
 
 
 @dataclass
+class FakeLogLedger:
+    """Everything is logged, one record excepted."""
+
+    calls: list[str] = field(default_factory=list)
+
+    def open(self) -> None:
+        self.calls.append("open")
+
+    def close(self, requests: int, *, quiet_s: float = 1.0) -> SinkUse:
+        self.calls.append(f"close {requests}")
+        return SinkUse(requests, requests - 1, requests - 1, 0.5)
+
+
+@dataclass
 class FakeGateway:
     """Its processes are those of the test itself."""
 
@@ -66,6 +80,7 @@ class FakeGateway:
     api_key: str | None = "sk-ours"
     death: StackFailed | None = None
     ledger: FakeLedger | None = None
+    log_ledger: FakeLogLedger | None = None
     in_containers: bool = False
 
     def targets(self, model: str) -> tuple[Target, ...]:
@@ -130,7 +145,9 @@ class FakeBench:
             pids = () if isinstance(spec.source, RunningUrl) else (os.getpid(),) * spec.instances
             ledger = FakeLedger(missing=2) if spec.database else None
             in_containers = spec.backend == "containers"
-            self.started.append((spec, FakeGateway(urls, pids, ledger=ledger, in_containers=in_containers)))
+            log_ledger = FakeLogLedger() if spec.callback else None
+            gateway = FakeGateway(urls, pids, ledger=ledger, log_ledger=log_ledger, in_containers=in_containers)
+            self.started.append((spec, gateway))
         return [gateway for _, gateway in self.started]
 
     def check_alive(self) -> None:
@@ -618,3 +635,27 @@ def test_a_plan_without_rounds_is_refused(numbers: tuple[int, int, int], words: 
 def test_a_plan_that_never_looks_again_is_refused() -> None:
     with pytest.raises(ValueError, match="look_every=0 must be at least 1"):
         RoundsPlan(1, 1, 2, look_every=0)
+
+
+class TestACallback:
+    """What it logs belongs to the window whose requests it was for."""
+
+    LOGGING: Final = Arm("candidate", GatewaySpec(Release("1.106.2"), callback="langsmith"))
+
+    def test_records_are_counted_for_each_window(self, bench: FakeBench) -> None:
+        measurement = run(bench, (self.LOGGING, OTHER))
+        ((_, gateway),) = [one for one in bench.started if one[0].callback][:1]
+        assert gateway.log_ledger is not None
+        assert gateway.log_ledger.calls[:4] == ["open", "close 200", "open", "close 300"]
+        assert {window.sink for window in measurement.windows if window.arm == "candidate"} == {
+            SinkUse(300, 299, 299, 0.5)
+        }
+        assert {window.sink for window in measurement.windows if window.arm == "other"} == {None}
+
+    def test_how_long_it_writes_after_a_window_is_part_of_a_block(self, bench: FakeBench) -> None:
+        left: list[float] = []
+        slow = replace(PLAN, drain_s=100.0)
+        run(bench, (self.LOGGING,), plan=slow, on_progress=lambda progress: left.append(progress.left_s))
+        quick: list[float] = []
+        run(FakeBench(), (self.LOGGING,), plan=PLAN, on_progress=lambda progress: quick.append(progress.left_s))
+        assert left[1] - quick[1] == pytest.approx(PLAN.per_generation * PLAN.generations * 100.0)

@@ -56,10 +56,19 @@ def a_judgement(
 
 
 def a_compared_judgement(
-    metric: str, measured: Measurement, *, margin: float = 0.05, floor: float = 0.0, basis: str = ""
+    metric: str,
+    measured: Measurement,
+    *,
+    margin: float = 0.05,
+    floor: float = 0.0,
+    basis: str = "",
+    claim: float | None = None,
+    equivalent_within: float | None = None,
 ) -> JudgementRecord:
-    """The verdict on one metric of a comparison that is made up."""
-    limit = Limit(metric, "a reason", "thresholds.yaml", 8, margin=margin, floor=floor, basis=basis)
+    """The verdict on one metric of a comparison that is made up; of equivalence instead of a margin, where asked."""
+    limit = Limit(metric, "a reason", "thresholds.yaml", 8, margin=margin, floor=floor, basis=basis, claim=claim)
+    if equivalent_within is not None:
+        limit = Limit(metric, "a reason", "thresholds.yaml", 8, equivalent_within=equivalent_within)
     return judgement_record(judge_comparison(measured, {metric: limit}, health.check(measured, APPARATUS))[metric])
 
 

@@ -8,7 +8,7 @@ import pytest
 from perfgate.exit_codes import ExitCode
 from perfgate.experiment.measurement import Measurement
 from perfgate.measure.histogram import Histogram
-from perfgate.report.terminal import MEANINGS, closing_line, cross_checks, table
+from perfgate.report.terminal import MEANINGS, claims, closing_line, cross_checks, table
 from perfgate.run import measurement_record
 from tests.harness import synthetic
 from tests.harness.report.conftest import a_compared_judgement, a_judgement, a_measurement, a_record, two_arms
@@ -125,6 +125,34 @@ def test_a_pass_says_so_when_it_is_an_improvement() -> None:
     rows = [a_compared_judgement("rss_mib", two_arms(ratio), margin=0.3) for ratio in (0.7, 1.0, 1.3)]
     better, same, worse = (cells(line)[-1] for line in table(rows, 140, colour=False).splitlines()[1:])
     assert (better, same, worse) == ("PASS, improvement", "PASS", "INVALID")
+
+
+def test_equivalence_says_what_it_found() -> None:
+    wobble = (0.999, 1.001, 1.0, 1.0, 0.999, 1.001)
+    judged = [
+        a_compared_judgement("rss_mib", two_arms(ratio, wobble), equivalent_within=0.05) for ratio in (1.0, 1.2, 1.05)
+    ]
+    rows = [cells(line) for line in table(judged, 200, colour=False).splitlines()[1:]]
+    assert [row[-1] for row in rows[:2]] == ["PASS, equivalent", "FAIL, different by +20.0 %"]
+    assert re.fullmatch(r"INVALID, can't tell \(could have seen \+\d+\.\d %\)", rows[2][-1])
+    assert {row[-2] for row in rows} == {"equivalent within 5 %"}
+    assert "improvement" not in table(
+        [a_compared_judgement("rss_mib", two_arms(0.99, wobble), equivalent_within=0.05)], 200, colour=False
+    )
+
+
+def test_what_could_have_been_seen_is_left_out_where_it_is_nothing() -> None:
+    flat = a_compared_judgement("rss_mib", two_arms(1.2, (1.0, 1.0)), equivalent_within=0.05)
+    assert cells(table([flat], 200, colour=False).splitlines()[1])[-1] == "INVALID, can't tell"
+
+
+def test_claims_are_listed_with_what_became_of_them() -> None:
+    judged = [
+        a_compared_judgement("rss_mib", two_arms(1.0), margin=0.5, claim=0.3),
+        a_compared_judgement("rss_mib", two_arms(1.0), margin=0.5),
+        a_judgement("overhead", "overhead_p50_ms"),
+    ]
+    assert claims(judged) == ["regression: resident memory: equivalent within 30 %: holds"]
 
 
 def test_an_interval_without_an_end_says_none() -> None:

@@ -17,7 +17,7 @@ from perfgate.errors import StackFailed
 from perfgate.stack import log_sink as log_sink_module
 from perfgate.stack.backend import RunningService, StackBackend
 from perfgate.stack.containers import ContainerBackend
-from perfgate.stack.images import BUILT
+from perfgate.stack.images import BUILT, OFFICIAL
 from perfgate.stack.log_sink import HTTP_PORT, HTTPS_PORT, PROXY_PORT, LogSink, SinkAddresses, SinkControl
 from perfgate.stack.service import Address
 from tests.harness.stack.conftest import answering
@@ -84,6 +84,18 @@ def test_every_mode_can_be_set_and_is_shown(control: SinkControl, mode: Mode) ->
 
 
 @pytest.mark.slow
+def test_a_mode_that_is_held_ends_with_its_context_also_by_an_error(control: SinkControl) -> None:
+    def break_off() -> None:
+        with control.holding(Hang()):
+            assert control.mode() == Hang()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
+    assert control.mode() == Fast()
+
+
+@pytest.mark.slow
 def test_a_dead_sink_can_be_asked_and_brought_back(running: RunningService, control: SinkControl) -> None:
     control.set_mode(Dead())
     with pytest.raises(httpx.ConnectError):
@@ -122,14 +134,15 @@ def test_other_services_reach_it_where_its_addresses_say(running: RunningService
         assert (running.folder / "ca.pem").read_text().startswith("-----BEGIN CERTIFICATE-----")
 
 
-def test_a_gateway_is_told_to_send_its_https_through_the_proxy_and_whom_to_trust() -> None:
+def test_a_gateway_is_told_to_send_its_https_through_the_proxy() -> None:
     addresses = SinkAddresses(Address("s", 1), Address("s", 2), Address("s", 3))
-    assert addresses.through_proxy("/x/ca.pem") == {
-        "HTTPS_PROXY": "http://s:3",
-        "NO_PROXY": "",
-        "SSL_CERT_FILE": "/x/ca.pem",
-        "REQUESTS_CA_BUNDLE": "/x/ca.pem",
-    }
+    assert addresses.through_proxy() == {"HTTPS_PROXY": "http://s:3", "NO_PROXY": ""}
+
+
+def test_in_a_container_the_network_has_the_names_of_the_hosts_that_it_stands_in_for() -> None:
+    aliases = LogSink().in_container(OFFICIAL).aliases
+    assert {"storage.googleapis.com", "oauth2.googleapis.com", "api.smith.langchain.com"} <= set(aliases)
+    assert not {"localhost", "127.0.0.1"} & set(aliases)
 
 
 def test_every_sink_has_a_token_and_an_authority_of_its_own() -> None:
