@@ -290,6 +290,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         show.write_line(terminal.table(record.judgements, show._tw.fullwidth, colour=show.hasmarkup))
     for line in terminal.claims(record.judgements):
         show.write_line(f"claim        {line}")
+    for line in terminal.shown(record.measurements):
+        show.write_line(f"shown        {line}")
     for line in terminal.cross_checks(record.measurements):
         show.write_line(f"cross-check  {line}")
     for note in record.notes:
@@ -520,7 +522,7 @@ class Rounds:
                 None for the same as the others.
         """
         run, scenario = self._stack.run, self._scenario
-        load = run.thresholds.scenarios[scenario].load
+        load, shown_load = run.thresholds.scenarios[scenario].load, run.thresholds.scenarios[scenario].shown_load
         direct_schedule = load.direct_schedule
         if direct_window_s is not None:
             direct_schedule = replace(load.schedule, window_s=direct_window_s)
@@ -545,6 +547,7 @@ class Rounds:
                     on_progress=lambda progress: self._turns.show.progress(scenario, progress),
                     on_window=run.keep_window,
                     fitted=lambda plan: run.fitted_plan(scenario, plan),
+                    shown_schedule=shown_load.schedule if shown_load is not None else None,
                 )
             finally:
                 run.keep_rest()  # of one that breaks off, too

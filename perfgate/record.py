@@ -185,6 +185,8 @@ class MeasurementRecord(_Strict):
     stopped: str
     unasked: list[str]
     faults: list[FaultCycleRecord] = Field(default_factory=list)
+    shown: list[WindowRecord] = Field(default_factory=list)
+    shown_schedule: OpenLoopRecord | ClosedLoopRecord | None = None
     windows: list[WindowRecord]
 
 

@@ -655,6 +655,8 @@ def measurement_record(measurement: Measurement, written: Sequence[WindowRecord]
         rounds_planned_max=measurement.rounds_planned_max,
         stopped=measurement.stopped,
         unasked=list(measurement.unasked),
+        shown=[_window_record(window) for window in measurement.shown],
+        shown_schedule=_schedule_record(measurement.shown_schedule),
         faults=[FaultCycleRecord(**asdict(cycle)) for cycle in measurement.faults],
         windows=[*written, *map(_window_record, measurement.windows[len(written) :])],
     )

@@ -427,6 +427,7 @@ def _tag_of_rounds(value: object) -> str:
 class _ScenarioEntry(_Strict):
     needs: Needs = Needs()
     load: Load
+    shown_load: Load | None = None
     rounds: Annotated[
         Annotated[Rounds, Tag("<counted>")]
         | Annotated[Comparing, Tag("<timed>")]
@@ -461,6 +462,8 @@ class _ScenarioEntry(_Strict):
                 if relative
                 else f"rounds: {{minutes: …}} goes with limits by {_RELATIVE}"
             )
+        if self.shown_load is not None and not isinstance(self.rounds, Comparing):
+            raise _broken_rule("shown_load goes with rounds: {minutes: …}")
         if isinstance(self.rounds, Faulting) and self.load.offered_rps is None:
             raise _broken_rule("rounds: {cycles: …} goes with a load at a rate (offered_rps), in short windows")
         return self
@@ -552,6 +555,7 @@ class Scenario:
         load: of every window.
         rounds: how much is measured.
         limits: by metric, in the file's order.
+        shown_load: of a comparison: another load, whose throughput is shown and not judged; None for none.
     """
 
     name: str
@@ -559,6 +563,7 @@ class Scenario:
     load: Load
     rounds: Rounds | Comparing | Faulting
     limits: Mapping[str, Limit]
+    shown_load: Load | None = None
 
     @property
     def compares(self) -> bool:
@@ -664,7 +669,7 @@ def _scenario(name: str, entry: _ScenarioEntry, path: str, document: Document) -
             limit.equivalent_within,
             limit.claim,
         )
-    return Scenario(name, entry.needs, entry.load, entry.rounds, MappingProxyType(limits))
+    return Scenario(name, entry.needs, entry.load, entry.rounds, MappingProxyType(limits), entry.shown_load)
 
 
 # --- what is wrong, in words ---

@@ -194,6 +194,8 @@ class Measurement:
         unasked: in what `baseline` and `candidate` differ though nobody asked for it, in words; with any of it they
             are not what was to be compared.
         faults: when a dependency failed, of a measurement of that.
+        shown: windows of another load, which are shown and not judged, one for each gateway's arm.
+        shown_schedule: that load.
     """
 
     scenario: str
@@ -208,6 +210,8 @@ class Measurement:
     direct_schedule: Schedule | None = None
     unasked: tuple[str, ...] = ()
     faults: tuple[FaultCycle, ...] = ()
+    shown: tuple[Window, ...] = ()
+    shown_schedule: Schedule | None = None
 
     def with_windows(self, windows: tuple[Window, ...]) -> "Measurement":
         """The same measurement, these windows added."""

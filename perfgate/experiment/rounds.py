@@ -201,6 +201,7 @@ def run_rounds(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_window: Callable[[Measurement], None] = lambda measurement: None,
     fitted: Callable[[RoundsPlan], RoundsPlan] = lambda plan: plan,
+    shown_schedule: Schedule | None = None,
 ) -> Measurement:
     """Measure until the answer is clear, the most rounds are done, or the time is up.
 
@@ -219,6 +220,7 @@ def run_rounds(
         on_progress: called before every window.
         on_window: called after every window with everything measured so far.
         fitted: called once the gateways are up, with the plan; returns it with other numbers of rounds.
+        shown_schedule: of one more window of every gateway's arm, before all others, which is shown and not judged.
 
     Raises:
         BadInput: a window is too short for a gateway with a database.
@@ -237,6 +239,7 @@ def run_rounds(
         looks=plan.looks,
         rounds_planned_max=plan.generations * plan.per_generation_max,
         direct_schedule=direct_schedule,
+        shown_schedule=shown_schedule,
     )
     schedules = {arm.name: (direct_schedule or schedule) if arm.is_direct else schedule for arm in arms}
     window_counts = {arm.name: 1 if arm.is_direct and plan.one_direct else plan.generations for arm in arms}
@@ -266,6 +269,13 @@ def run_rounds(
             for spec, gateway in running.items():
                 model = next(arm.model for arm in arms if arm.gateway == spec)
                 loader.settle(gateway, Arm("settle", spec, model), schedule, plan.settle_s)
+        if shown_schedule is not None:
+            for arm in arms:
+                if arm.gateway is not None:
+                    on_progress(Progress(f"{arm.name}, the load that is shown", 0, planned, 0.0))
+                    loaded = loader.window(arm, generations[0][arm.gateway], shown_schedule, seed)
+                    shown = Window(arm.name, 0, 0, 0, seed, loaded.load, loaded.gateway)
+                    measurement = replace(measurement, shown=(*measurement.shown, shown))
         plan = fitted(plan)
         measurement = replace(
             measurement, looks=plan.looks, rounds_planned_max=plan.generations * plan.per_generation_max

@@ -15,6 +15,7 @@ from perfgate.exit_codes import ExitCode
 from perfgate.experiment.metrics import METRICS
 from perfgate.measure.histogram import Histogram, NoRequests
 from perfgate.record import (
+    ClosedLoopRecord,
     ComparisonRecord,
     GatewayUseRecord,
     JudgementRecord,
@@ -102,6 +103,39 @@ def claims(judgements: Sequence[JudgementRecord]) -> list[str]:
         for judgement in judgements
         if judgement.comparison is not None and judgement.comparison.claim
     ]
+
+
+def shown(measurements: Sequence[MeasurementRecord]) -> list[str]:
+    """Throughput of loads that no limit is on, beside what think time alone allows: why they can't fail.
+
+    Users who think for T and are served within L send one request every T + L: where L is small, T sets the rate.
+    """
+    lines = []
+    for measurement in measurements:
+        load = measurement.shown_schedule
+        if not isinstance(load, ClosedLoopRecord):
+            continue
+        rates = [
+            f"{window.arm} {_rps(window.load):.1f} requests/s "
+            f"(by the law {load.users / (load.think_time_s + _p50_s(window.load)):.1f})"
+            for window in measurement.shown
+        ]
+        lines.append(
+            f"{measurement.scenario}: {load.users} users who think {load.think_time_s:g} s: {', '.join(rates)}; users / "
+            "(think time + latency) sets it, so it can't fail"
+        )
+    return lines
+
+
+def _rps(load: LoadRecord) -> float:
+    return load.succeeded / (load.drained_mono_s - load.window_opened_mono_s)
+
+
+def _p50_s(load: LoadRecord) -> float:
+    try:
+        return Histogram.decoded(load.latency).percentile_ms(50) / 1000
+    except NoRequests:
+        return 0.0
 
 
 def cross_checks(measurements: Sequence[MeasurementRecord]) -> list[str]:

@@ -13,7 +13,8 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 NOT_RUN: Final = (
-    "NOT RUN: the quick profile on containers, for the reason above; container tests are skipped below, by name\n"
+    "NOT RUN: the profiles quick and ci on containers, for the reason above; container tests are skipped below, by "
+    "name\n"
 )
 #: Notes its name and arguments, and what of the environment the gate decides.
 NOTES: Final = """#!/bin/sh
@@ -71,7 +72,9 @@ def test_with_an_engine_both_backends_are_measured_and_the_harness_tests_come_la
         "perfgate images build --base debian:x --prisma-engine wasm [wasm||]",
         "make lint [wasm|built|]",
         f"{PERF} processes [wasm|built|]",
+        f"{PERF} processes --profile ci [wasm|built|]",
         f"{PERF} containers [wasm|built|]",
+        f"{PERF} containers --profile ci [wasm|built|]",
         "make test [wasm|built|]",
     ]
     assert NOT_RUN not in done.stdout
@@ -87,6 +90,7 @@ def test_where_no_engine_can_be_had_the_rest_runs_and_what_did_not_is_said(machi
         "make venv [wasm||]",
         "make lint [wasm||]",
         f"{PERF} processes [wasm||]",
+        f"{PERF} processes --profile ci [wasm||]",
         "make test [wasm||]",
     ]
     assert done.stdout.endswith(NOT_RUN)

@@ -431,12 +431,12 @@ def drawn(ratio: float, rng: np.random.Generator, *, generations: int = 10) -> M
     return comparison(of_arms[0], of_arms[1], rounds=1, look=3, looks=3)
 
 
-def counted(ratio: float, runs: int) -> Mapping[str, int]:
+def counted(ratio: float, runs: int, of: Mapping[str, Limit] | None = None) -> Mapping[str, int]:
     """Of so many runs: how many have a FAIL, pass as a whole, are INVALID by the control."""
     rng = np.random.default_rng(20_260_101)
     counts = {"fail": 0, "pass": 0, "control": 0}
     for _ in range(runs):
-        found = judged(drawn(ratio, rng)).values()
+        found = judged(drawn(ratio, rng), of).values()
         counts["fail"] += any(one.verdict is Verdict.FAIL for one in found)
         counts["pass"] += all(one.verdict is Verdict.PASS for one in found)
         counts["control"] += any(one.reason is Reason.CONTROL for one in found)
@@ -510,10 +510,30 @@ class TestEquivalence:
         assert [judgement.verdict for judgement in found.values()] == [Verdict.FAIL, Verdict.PASS, Verdict.PASS]
         assert {judgement.compared.family for judgement in found.values() if judgement.compared} == {3}
 
-    def test_a_baseline_that_differs_from_itself_says_nothing_of_the_candidate(self) -> None:
-        uneven = [Truth().slower(ratio * w) for ratio, w in zip((1.0, 1.3) * 4, WOBBLE, strict=True)]
-        found = judged(comparison(uneven, arm()), equivalent())
-        assert {judgement.reason for judgement in found.values()} == {Reason.CONTROL}
+    def test_among_margins_that_pass_it_needs_more_to_fail_than_alone(self) -> None:
+        """CPU is less by 7.5 %, which is too much for one limit and too little to be sure of one among six."""
+        measured = comparison(arm(), [replace(truth, cpu_ms=truth.cpu_ms / 1.075) for truth in arm(wobble=WOBBLE[::-1])])
+        alone, among = judged(measured, equivalent(CPU)), judged(measured, {**limits(), **equivalent(CPU)})
+        assert alone[CPU].verdict is Verdict.FAIL
+        assert among[CPU].reason is Reason.UNDECIDED
+        assert {among[metric].verdict for metric in FAMILY if metric != CPU} == {Verdict.PASS}
+
+    @pytest.mark.parametrize(
+        ("ratios", "words"),
+        [((1.0, 1.3), "even generations slower than odd: "), ((1.3, 1.0), "odd generations slower than even: ")],
+    )
+    def test_a_baseline_that_differs_from_itself_is_invalid_and_it_is_said_which_way(
+        self, ratios: tuple[float, float], words: str
+    ) -> None:
+        wobbling = [Truth().slower(ratio * w) for ratio, w in zip(ratios * 4, WOBBLE, strict=True)]
+        found = judged(comparison(wobbling, arm()), equivalent())
+        assert verdicts(found) == {(Verdict.INVALID, Reason.CONTROL)}
+        assert found[CPU].detail.startswith(f"the same rule finds the baseline's {words}{CPU} +")
+
+    def test_too_few_generations_to_see_anything_say_so(self) -> None:
+        flat = [1.0] * 3
+        judgement = judged(comparison(arm(wobble=flat), arm(1.2, flat)), equivalent(CPU))[CPU]
+        assert judgement.detail == "can't tell (could have seen nothing): the most rounds are done"
 
 
 class TestClaims:
@@ -541,3 +561,19 @@ class TestClaims:
 
     def test_where_nobody_claims_anything_nothing_is_said(self) -> None:
         assert "claim" not in text(judged(two_arms())[CPU])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ratio", [1.05, 1 / 1.05])
+def test_arms_exactly_as_far_apart_as_is_allowed_are_called_different_no_more_often_than_alpha_says(
+    ratio: float,
+) -> None:
+    """As `test_a_candidate_exactly_at_its_margin_...`, at either end."""
+    assert counted(ratio, 150, equivalent())["fail"] <= 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ratio", [1.08, 1 / 1.08])
+def test_arms_that_are_further_apart_than_is_allowed_are_hardly_ever_called_equivalent(ratio: float) -> None:
+    """All six limits are broken; a PASS of the whole needs six wrong ones."""
+    assert counted(ratio, 60, equivalent())["pass"] == 0

@@ -385,7 +385,7 @@ scenarios:
     needs: {baseline: true}
     load: {users: 2, window_s: 0.4}
     rounds: {minutes: 5}
-    limits: {cpu_per_request_ms: {margin: 5%, floor: 0.2, why: "a reason"}}
+    limits: {cpu_per_request_ms: {margin: 5%, floor: 0.2, claim: 5%, why: "a reason"}}
 """ + THRESHOLDS[THRESHOLDS.index("apparatus:") :]
 
 
@@ -402,7 +402,7 @@ scenarios:
                 "regression * 8 -> 12 ms * at most +5 %, or 0.2 ms * FAIL*",
             ],
         ),
-        ("0.7", 0, ["regression * PASS, improvement*"]),
+        ("0.7", 0, ["regression * PASS, improvement*", "claim *: equivalent within 5 %: refuted, different by -30.0 %"]),
         ("1.05", 10, ["INVALID  regression: CPU per request: 8 -> 8.4 ms, slowdown +5.0 %*", "*1 invalid*"]),
     ],
     ids=["fail", "improvement", "undecided"],
@@ -416,3 +416,37 @@ def test_a_comparison_ends_as_its_truth_deserves(
     result.stdout.fnmatch_lines(lines)
     result.stdout.fnmatch_lines(["perfgate: *; profile compare, litellm 1.102.4 against litellm 1.79.3, seed *"])
     assert the_record(pytester).baseline == "litellm 1.79.3"
+
+
+#: Asks the same of two scenarios.
+SEVERAL: Final = """
+    import pytest
+    from tests.harness.synthetic import measurement
+
+    @pytest.fixture(
+        scope="module", params=[pytest.param(n, marks=pytest.mark.scenario(n)) for n in ("overhead", "other")]
+    )
+    def scenario(request):
+        return request.param
+
+    @pytest.fixture(scope="module")
+    def measured(scenario):
+        return measurement(scenario=scenario)
+
+    def test_it(measured, limits):
+        limits.check("overhead_p95_ms", measured)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("options", "judged"), [((), ["overhead", "other"]), (("--scenarios", "other"), ["other"])])
+def test_a_file_may_ask_the_same_of_several_scenarios(
+    pytester: pytest.Pytester, options: tuple[str, ...], judged: list[str]
+) -> None:
+    first, _, rest = THRESHOLDS.partition("  overhead:\n")
+    overhead = rest.partition("apparatus:")[0]
+    both = f"{first}  overhead:\n{overhead}  other:\n{rest}".replace("[overhead]", "[overhead, other]")
+    make_project(pytester, both, test_several=SEVERAL)
+    result = pytester.runpytest_subprocess(*PLUGIN, *options)
+    assert result.ret == 0
+    assert [judgement.scenario for judgement in the_record(pytester).judgements] == judged

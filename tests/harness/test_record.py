@@ -47,6 +47,17 @@ def test_a_comparison_is_read_as_it_was_judged(tmp_path: Path) -> None:
     assert not compared.is_improvement
 
 
+def test_equivalence_and_what_became_of_a_claim_are_read_as_they_were_judged(tmp_path: Path) -> None:
+    same = a_compared_judgement("rss_mib", two_arms(1.0), equivalent_within=0.3)
+    claimed = a_compared_judgement("rss_mib", two_arms(1.5), margin=1.0, claim=0.05)
+    RecordFile(tmp_path / "r.json").write(a_record(judgements=[same, claimed]))
+    first, second = read(tmp_path / "r.json").judgements
+    assert (first.limit.equivalent_within, first.limit.margin, first.verdict) == (0.3, None, "PASS")
+    assert (second.limit.margin, second.limit.claim, second.verdict) == (1.0, 0.05, "PASS")
+    assert second.comparison is not None
+    assert second.comparison.claim == "equivalent within 5 %: refuted, different by +50.0 %"
+
+
 def test_an_interval_without_an_end_is_written_as_none_and_an_improvement_as_such(tmp_path: Path) -> None:
     flat = a_compared_judgement("rss_mib", two_arms(1.2, (1.0, 1.0)))
     better = a_compared_judgement("rss_mib", two_arms(0.5))

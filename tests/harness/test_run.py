@@ -22,7 +22,7 @@ from perfgate.exit_codes import ExitCode
 from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.comparison import FIGURES, noise_of_comparison
 from perfgate.experiment.comparison_plan import NOISE, expected_noise
-from perfgate.experiment.measurement import Measurement
+from perfgate.experiment.measurement import Measurement, SinkUse
 from perfgate.experiment.rounds import RoundsPlan
 from perfgate.lease import Tenure
 from perfgate.load.schedule import ClosedLoop
@@ -598,3 +598,56 @@ class TestJudgingAComparison:
         assert run.is_decided(two_arms(1.5))
         assert not run.is_decided(two_arms(1.05)), "CPU lies at its margin, memory far below its own"
         assert run.is_decided(replace(two_arms(), unasked=("Python differs",))), "more rounds would not help"
+
+
+LOGGED = """\
+profiles:
+  callbacks: {budget_minutes: 20, on_invalid: fail, scenarios: [regression]}
+scenarios:
+  regression:
+    needs: {callback: langsmith}
+    load: {users: 2, window_s: 2.5, direct_rps: 60}
+    rounds: {minutes: 5}
+    limits:
+      cpu_per_request_ms: {equivalent_within: 5%, why: "a reason"}
+      log_records_missing_ratio: {max: 0, why: "a reason"}
+""" + THRESHOLDS[THRESHOLDS.index("apparatus:") :]
+
+
+class TestJudgingACallback:
+    """It is compared with the gateway without it, and counted beside that."""
+
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> Run:
+        return begun(tmp_path, LOGGED, profile="callbacks")
+
+    def logging(self, ratio: float = 1.0, requests: int = 100, lost: int = 0) -> Measurement:
+        """Both arms, of which every window of the candidate has lost so many of its records."""
+        measured, sink = two_arms(ratio), SinkUse(requests, requests - lost, requests - lost, 0.5)
+        windows = [replace(window, sink=sink) if window.arm == "candidate" else window for window in measured.windows]
+        return replace(measured, windows=tuple(windows))
+
+    def test_each_kind_of_limit_has_its_verdict_and_there_is_no_baseline_to_name(self, run: Run) -> None:
+        assert run.record.baseline is None
+        good, bad = self.logging(), self.logging(1.2, lost=1)
+        for measured, verdict in ((good, "PASS"), (bad, "FAIL")):
+            assert run.judged(measured, "cpu_per_request_ms").verdict == verdict
+            assert run.judged(measured, "log_records_missing_ratio").verdict == verdict
+
+    def test_it_is_decided_when_neither_kind_is_open(self, run: Run) -> None:
+        assert run.is_decided(self.logging())
+        assert run.is_decided(self.logging(lost=1)), "a count is what it is"
+        assert not run.is_decided(self.logging(1.05))
+        assert not run.is_decided(self.logging(requests=0)), "nothing was counted yet"
+
+    def test_what_the_sink_counted_is_in_the_record(self, run: Run) -> None:
+        run.keep_measurement(self.logging(lost=3))
+        kept = record.read(run.file.path).measurements[0].windows
+        assert {window.sink for window in kept if window.arm == "baseline"} == {None}
+        assert [w.sink.distinct for w in kept if w.arm == "candidate" and w.sink is not None] == [97] * 12
+
+    @pytest.mark.usefixtures("_plenty_of_memory")
+    def test_records_that_are_waited_for_leave_time_for_fewer_rounds(self, run: Run) -> None:
+        plain, waiting = (run.plan("regression", drain_s=seconds) for seconds in (0.0, 4.0))
+        assert (plain.drain_s, waiting.drain_s) == (0.0, 4.0)
+        assert waiting.generations * waiting.per_generation_max < plain.generations * plain.per_generation_max

@@ -15,6 +15,7 @@ from perfgate.experiment.metrics import METRICS
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.host import HostFingerprint
 from perfgate.settings import COMPARE_PROFILE
+from perfgate.stack.callbacks import CALLBACKS
 from perfgate.stats.plan import GENERATIONS_MIN
 from perfgate.thresholds import Comparing, Faulting, HostClass, Limit, Scenario, host_class, load_thresholds
 
@@ -919,6 +920,16 @@ def test_two_arms_of_one_gateway_need_no_baseline_and_may_have_limits_by_numbers
     )
     assert (third.minimum, third.decided_within, third.is_relative) == (0.99, None, False)
     assert second.line == 15
+
+
+def test_every_callback_is_in_the_shipped_profile_and_all_are_asked_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    thresholds = load_thresholds(Path("thresholds.yaml"), METRICS, FIGURES)
+    assert thresholds.profiles["callbacks"].scenarios == tuple(f"callback_{name}" for name in CALLBACKS)
+    scenarios = [thresholds.scenarios[f"callback_{name}"] for name in CALLBACKS]
+    assert [scenario.needs.callback for scenario in scenarios] == list(CALLBACKS)
+    assert all(scenario.compares for scenario in scenarios)
+    assert len({tuple(scenario.limits) for scenario in scenarios}) == 1
 
 
 # --- a dependency that fails ---

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from perfgate.experiment.measurement import Measurement, NotMeasured, Unmeasurable
+from perfgate.experiment.measurement import Measurement, NotMeasured, SinkUse, Unmeasurable
 from perfgate.experiment.metrics import METRICS
 from tests.harness.synthetic import load_result, measurement, window
 
@@ -60,3 +60,27 @@ def test_cpu_of_a_gateway_that_was_not_measured_is_an_error_and_not_zero() -> No
 def test_an_arm_without_windows_is_named_with_those_there_are() -> None:
     with pytest.raises(NotMeasured, match=r"no window of arm 'candidate'; arms are \['direct', 'gateway'\]"):
         measurement().latency_ms(50, arm="candidate")
+
+
+def logging(*sinks: SinkUse | None) -> Measurement:
+    """The arm with a callback has a window for each."""
+    windows = [
+        dataclasses.replace(window("candidate", load_result(9.0), number=number), sink=sink)
+        for number, sink in enumerate(sinks)
+    ]
+    return dataclasses.replace(measurement(), windows=tuple(windows))
+
+
+def test_what_one_window_logs_more_than_once_does_not_make_up_for_what_another_lost() -> None:
+    sinks = SinkUse(100, records=97, distinct=95, waited_s=1.0), SinkUse(100, records=106, distinct=105, waited_s=1.0)
+    missing, repeated = (
+        METRICS[f"log_records_{what}_ratio"].estimate(logging(*sinks)) for what in ("missing", "repeated")
+    )
+    assert (missing.value, missing.low, missing.high) == (5 / 200, 5 / 200, 5 / 200)
+    assert repeated.value == 3 / 200
+
+
+@pytest.mark.parametrize("metric", ["log_records_missing_ratio", "log_records_repeated_ratio"])
+def test_without_a_callback_nothing_is_said_of_its_records(metric: str) -> None:
+    with pytest.raises(Unmeasurable, match="arm 'candidate' has no callback that logs to perfgate's sink"):
+        METRICS[metric].estimate(logging(SinkUse(100, 100, 100, 1.0), None))

@@ -62,12 +62,14 @@ class FakeLogLedger:
     """Everything is logged, one record excepted."""
 
     calls: list[str] = field(default_factory=list)
+    during: Callable[[], None] = lambda: None
 
     def open(self) -> None:
         self.calls.append("open")
 
     def close(self, requests: int, *, quiet_s: float = 1.0) -> SinkUse:
         self.calls.append(f"close {requests}")
+        self.during()
         return SinkUse(requests, requests - 1, requests - 1, 0.5)
 
 
@@ -652,6 +654,24 @@ class TestACallback:
         }
         assert {window.sink for window in measurement.windows if window.arm == "other"} == {None}
 
+    def test_what_it_costs_to_write_them_is_what_the_window_costs(self, bench: FakeBench) -> None:
+        burnt_s = 0.05
+
+        def burn() -> None:
+            enough_s = time.process_time() + burnt_s
+            while time.process_time() < enough_s:
+                pass
+
+        def during(number: int) -> None:
+            for _, gateway in bench.started:
+                if gateway.log_ledger is not None:
+                    gateway.log_ledger.during = burn
+
+        bench.generator.during = during
+        for window in run(bench, (self.LOGGING, OTHER), plan=RoundsPlan(1, 2, 2)).windows:
+            assert window.gateway is not None
+            assert (window.gateway.cpu_s >= burnt_s) == (window.arm == "candidate")
+
     def test_how_long_it_writes_after_a_window_is_part_of_a_block(self, bench: FakeBench) -> None:
         left: list[float] = []
         slow = replace(PLAN, drain_s=100.0)
@@ -659,3 +679,13 @@ class TestACallback:
         quick: list[float] = []
         run(FakeBench(), (self.LOGGING,), plan=PLAN, on_progress=lambda progress: quick.append(progress.left_s))
         assert left[1] - quick[1] == pytest.approx(PLAN.per_generation * PLAN.generations * 100.0)
+
+
+def test_a_load_that_is_shown_is_one_window_of_every_gateway_before_all_others(bench: FakeBench) -> None:
+    thinking = ClosedLoop(users=30, warm_up_s=1, window_s=8, think_time_s=0.75)
+    measurement = run(bench, (DIRECT, GATEWAY, OTHER), shown_schedule=thinking)
+    assert [window.arm for window in measurement.shown] == ["gateway", "other"]
+    assert measurement.shown_schedule == thinking
+    assert [job.schedule == thinking for job in bench.window_jobs][:3] == [True, True, False]
+    assert len(measurement.windows) == len(bench.window_jobs) - 2
+    assert run(FakeBench()).shown == ()

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from perfgate.exit_codes import ExitCode
-from perfgate.experiment.measurement import Measurement
+from perfgate.experiment.measurement import Measurement, Window
+from perfgate.load.schedule import ClosedLoop
 from perfgate.measure.histogram import Histogram
-from perfgate.report.terminal import MEANINGS, claims, closing_line, cross_checks, table
+from perfgate.report.terminal import MEANINGS, claims, closing_line, cross_checks, shown, table
 from perfgate.run import measurement_record
 from tests.harness import synthetic
 from tests.harness.report.conftest import a_compared_judgement, a_judgement, a_measurement, a_record, two_arms
@@ -211,3 +212,14 @@ def test_the_closing_line_counts_verdicts_and_says_what_the_code_means() -> None
 
 def test_every_exit_code_has_a_meaning() -> None:
     assert set(MEANINGS) == set(ExitCode)
+
+
+def test_a_load_that_is_shown_stands_beside_what_think_time_alone_allows() -> None:
+    arms = two_arms(1.0)
+    load = synthetic.load_result(250.0, requests=41)  # in 4.1 s
+    windows = tuple(Window(name, 0, 0, 0, 1, load, None) for name in ("baseline", "candidate"))
+    measured = replace(arms, shown=windows, shown_schedule=ClosedLoop(10, warm_up_s=0, window_s=4, think_time_s=0.75))
+    (line,) = shown([measurement_record(measured)])
+    assert line.startswith("regression: 10 users who think 0.75 s: baseline 10.0 requests/s (by the law 10.0), candidate ")
+    assert line.endswith("so it can't fail")
+    assert shown([measurement_record(arms)]) == []

@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from perfgate.stack.callbacks import AUTHORITY_FILE, LogAccess, callback
 from perfgate.stack.container_services import ContainerSpec, in_container
 from perfgate.stack.environments import Environment
 from perfgate.stack.images import BUILT, Images
@@ -86,6 +87,13 @@ def test_litellm_is_told_the_same_but_where_to_listen_and_where_its_files_are() 
     assert {Path(path).name: text for path, text in spec.files.items()} == GATEWAY.files()
     assert {Path(path).parent for path in spec.files} == {Path("/perfgate")}
     assert spec.environment["LITELLM_MASTER_KEY"] == GATEWAY.master_key
+
+
+def test_litellm_finds_whom_to_trust_where_its_files_are_and_the_sink_by_the_network_s_names() -> None:
+    spec = in_container(replace(GATEWAY, logging=LogAccess(callback("langsmith", environ={}), "PEM")), IMAGES)
+    assert spec.files[f"/perfgate/{AUTHORITY_FILE}"] == "PEM"
+    assert spec.environment["SSL_CERT_FILE"] == f"/perfgate/{AUTHORITY_FILE}"
+    assert "HTTPS_PROXY" not in spec.environment
 
 
 def test_litellm_s_image_is_that_of_its_release_and_engine() -> None:

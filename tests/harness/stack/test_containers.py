@@ -430,6 +430,18 @@ def test_files_and_variables_reach_the_service_and_secrets_no_message(containers
 
 
 @pytest.mark.slow
+def test_other_containers_reach_a_service_by_its_further_names_too(containers: ContainerBackend) -> None:
+    health = HttpCheck("its health", "/health")
+    named = replace(toy(SERVER, health, environment={"TOY_ANSWER": "hello"}), aliases=("storage.example.com",))
+    asks = f"""
+import urllib.request
+print(urllib.request.urlopen("http://storage.example.com:{TOY_PORT}/health").read().decode(), flush=True)
+"""
+    with containers.running(named), containers.running(toy(asks + SLEEP)) as other:
+        assert eventually(lambda: other.log_tail()[:1] == ("hello",))
+
+
+@pytest.mark.slow
 def test_a_service_that_somebody_removes_is_reported(containers: ContainerBackend, client: DockerClient) -> None:
     with containers.running(toy(SLEEP)) as running:
         client.client.api.remove_container(running.container_id, force=True)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from perfgate.stack.callbacks import AUTHORITY_FILE, LICENCE_VARIABLE, STAND_IN_FILE, LogAccess, callback
 from perfgate.stack.environments import Environment
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.litellm import (
@@ -237,6 +238,29 @@ class TestRedis:
             for secret in ("re/dis", "re%2Fdis")
             for text in (repr(gateway), gateway.files()[CONFIG_FILE])
         )
+
+
+class TestLogging:
+    def test_its_callback_stands_beside_others_and_its_files_beside_the_configuration(self) -> None:
+        access = LogAccess(callback("gcs", environ={}), "PEM", {"HTTPS_PROXY": "http://s:3", "NO_PROXY": ""})
+        gateway = replace(GATEWAY, callbacks=(FAULTS_CALLBACK,), extra_files=faults_file(), logging=access)
+        assert told(gateway)["litellm_settings"]["callbacks"] == [FAULTS_CALLBACK, "perfgate_gcs.handler"]
+        assert gateway.files().keys() == {CONFIG_FILE, FAULTS_FILE, AUTHORITY_FILE, STAND_IN_FILE}
+        environment = gateway.environment(Path("/run/x"))
+        assert environment["SSL_CERT_FILE"] == f"/run/x/{AUTHORITY_FILE}"
+        assert (environment["HTTPS_PROXY"], environment["NO_PROXY"]) == ("http://s:3", "")
+
+    def test_without_one_it_asks_no_proxy_and_trusts_whom_it_always_did(self) -> None:
+        environment = GATEWAY.environment(Path("/run/x"))
+        assert environment["NO_PROXY"] == "*"
+        assert environment.keys().isdisjoint({"HTTPS_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"})
+
+    def test_a_licence_reaches_it_and_is_to_be_seen_nowhere(self) -> None:
+        licence = "a-licence-that-nobody-has"
+        gateway = replace(GATEWAY, logging=LogAccess(callback("gcs", environ={LICENCE_VARIABLE: licence}), "PEM"))
+        assert gateway.environment(Path("/run/x"))[LICENCE_VARIABLE] == licence
+        assert gateway.secrets == (GATEWAY.master_key, licence)
+        assert not any(licence in text for text in (repr(gateway), *gateway.argv(1), *gateway.files().values()))
 
 
 def test_a_users_configuration_gets_database_and_redis_beside_what_is_in_it(tmp_path: Path) -> None:
