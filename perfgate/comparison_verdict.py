@@ -104,6 +104,7 @@ def judge_comparison(measurement: Measurement, limits: Mapping[str, Limit], heal
     complaint = _complaint(controls, limits, alpha)
     for metric, comparison in found.items():
         limit, slowdown = limits[metric], comparison.slowdown
+        claim, claim_is_open = _claim(limit, slowdown, alpha)
         compared = Compared(
             comparison,
             allowed_ratio=_allowed(limit, comparison),
@@ -112,7 +113,8 @@ def judge_comparison(measurement: Measurement, limits: Mapping[str, Limit], heal
             look=measurement.look,
             looks=measurement.looks,
             control=controls.get(metric),
-            claim=_claim_words(limit, slowdown, alpha),
+            claim=claim,
+            claim_is_open=claim_is_open,
         )
         if complaint:
             judgements[metric] = said(limit, Verdict.INVALID, Reason.CONTROL, complaint, compared)
@@ -149,18 +151,18 @@ def _allowed(limit: Limit, comparison: Comparison) -> float:
     return allowed_ratio(limit.decided_within, limit.floor, comparison.baseline)
 
 
-def _claim_words(limit: Limit, slowdown: Slowdown, alpha: float) -> str:
-    """What became of a claim of equivalence, judged by itself; empty where there is none."""
+def _claim(limit: Limit, slowdown: Slowdown, alpha: float) -> tuple[str, bool]:
+    """What became of a claim of equivalence, judged by itself, and whether it is open; empty where there is none."""
     if limit.claim is None:
-        return ""
+        return "", False
     claimed = f"equivalent within {limit.claim * 100:g} %"
     match judge(equivalence_evidence(slowdown, limit.claim), alpha_fail=alpha, alpha_pass=alpha):
         case Decision.PASS:
-            return f"{claimed}: holds"
+            return f"{claimed}: holds", False
         case Decision.FAIL:
-            return f"{claimed}: refuted, different by {percent_words(slowdown.ratio)}"
+            return f"{claimed}: refuted, different by {percent_words(slowdown.ratio)}", False
         case _:
-            return f"{claimed}: neither shown nor refuted"
+            return f"{claimed}: neither shown nor refuted", True
 
 
 def _complaint(controls: Mapping[str, Comparison], limits: Mapping[str, Limit], alpha: float) -> str:

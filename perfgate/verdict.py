@@ -65,6 +65,7 @@ class Compared:
         look, looks: which, of how many.
         control: odd against even generations of the baseline; None with too few of them.
         claim: what became of a claim of equivalence that is not the limit; empty where there is none.
+        claim_is_open: whether more rounds could still show or refute it.
     """
 
     comparison: Comparison
@@ -75,6 +76,7 @@ class Compared:
     looks: int
     control: Comparison | None
     claim: str = ""
+    claim_is_open: bool = False
 
     @property
     def low(self) -> float:
@@ -134,7 +136,9 @@ class Judgement:
 
     @property
     def is_open(self) -> bool:
-        """Whether more rounds could still turn it into a PASS or a FAIL."""
+        """Whether more rounds could still turn it into a PASS or a FAIL, or settle what is claimed beside it."""
+        if self.compared is not None and self.compared.claim_is_open:
+            return True
         return self.reason in (Reason.UNDECIDED, Reason.APPARATUS, Reason.TOO_FEW_REQUESTS, Reason.NOT_MEASURED)
 
 

@@ -121,8 +121,8 @@ def shown(measurements: Sequence[MeasurementRecord]) -> list[str]:
             for window in measurement.shown
         ]
         lines.append(
-            f"{measurement.scenario}: {load.users} users who think {load.think_time_s:g} s: {', '.join(rates)}; users / "
-            "(think time + latency) sets it, so it can't fail"
+            f"{measurement.scenario}: {load.users} users who think {load.think_time_s:g} s: {', '.join(rates)}; "
+            "users / (think time + latency) sets it, so it can't fail"
         )
     return lines
 

@@ -512,7 +512,9 @@ class TestEquivalence:
 
     def test_among_margins_that_pass_it_needs_more_to_fail_than_alone(self) -> None:
         """CPU is less by 7.5 %, which is too much for one limit and too little to be sure of one among six."""
-        measured = comparison(arm(), [replace(truth, cpu_ms=truth.cpu_ms / 1.075) for truth in arm(wobble=WOBBLE[::-1])])
+        measured = comparison(
+            arm(), [replace(truth, cpu_ms=truth.cpu_ms / 1.075) for truth in arm(wobble=WOBBLE[::-1])]
+        )
         alone, among = judged(measured, equivalent(CPU)), judged(measured, {**limits(), **equivalent(CPU)})
         assert alone[CPU].verdict is Verdict.FAIL
         assert among[CPU].reason is Reason.UNDECIDED
@@ -558,6 +560,10 @@ class TestClaims:
         judgement = judged(two_arms(1.2), claimed(0.4))[CPU]
         assert judgement.compared is not None
         assert judgement.compared.claim == "equivalent within 40 %: holds"
+
+    @pytest.mark.parametrize(("ratio", "is_open"), [(1.0, False), (1.2, False), (1.05, True)])
+    def test_one_that_is_neither_shown_nor_refuted_is_worth_more_rounds(self, ratio: float, is_open: bool) -> None:
+        assert judged(two_arms(ratio), claimed(0.05))[CPU].is_open == is_open
 
     def test_where_nobody_claims_anything_nothing_is_said(self) -> None:
         assert "claim" not in text(judged(two_arms())[CPU])

@@ -84,7 +84,11 @@ def test_a_declared_scenario_without_a_verdict_ends_with_11(pytester: pytest.Pyt
         ([], THRESHOLDS.replace("max: 25", "max: abc"), "*thresholds.yaml:8: *found 'abc'*"),
         ([], THRESHOLDS.replace("overhead_p95_ms", "overhed_p95_ms"), "*:8: *did you mean overhead_p95_ms?*"),
         ([], THRESHOLDS.replace("max: 25", "max: 25, waivers: 1"), "*:8: *not supported yet*"),
-        ([], THRESHOLDS.replace("max: 25", "margin: 5%"), "*:4: *limits by margin or equivalent_within go with rounds*"),
+        (
+            [],
+            THRESHOLDS.replace("max: 25", "margin: 5%"),
+            "*:4: *limits by margin or equivalent_within go with rounds*",
+        ),
         ([], THRESHOLDS.replace("[overhead]", "[overhaed]"), "*:2: *no scenario 'overhaed'; did you mean overhead?*"),
     ],
 )
@@ -402,7 +406,11 @@ scenarios:
                 "regression * 8 -> 12 ms * at most +5 %, or 0.2 ms * FAIL*",
             ],
         ),
-        ("0.7", 0, ["regression * PASS, improvement*", "claim *: equivalent within 5 %: refuted, different by -30.0 %"]),
+        (
+            "0.7",
+            0,
+            ["regression * PASS, improvement*", "claim *: equivalent within 5 %: refuted, different by -30.0 %"],
+        ),
         ("1.05", 10, ["INVALID  regression: CPU per request: 8 -> 8.4 ms, slowdown +5.0 %*", "*1 invalid*"]),
     ],
     ids=["fail", "improvement", "undecided"],

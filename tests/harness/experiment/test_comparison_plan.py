@@ -9,13 +9,13 @@ from perfgate.experiment.comparison_plan import (
     MEMORY_BYTES,
     MEMORY_RATIO,
     NOISE,
+    ROUND_SD_MIN,
     SETTLE_S,
     START_S,
     WINDOW_EXTRA_S,
     Planned,
-    planned_comparison,
-    ROUND_SD_MIN,
     expected_noise,
+    planned_comparison,
     round_s,
 )
 from perfgate.load.schedule import ClosedLoop

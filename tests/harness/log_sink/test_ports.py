@@ -56,8 +56,8 @@ def test_the_proxy_refuses_every_other_host_by_name_and_counts_it(sink: RunningS
     assert plain.status_code == 403
     assert plain.text == (
         "GET storage.googleapis.com: this proxy takes CONNECT alone, and leads 127.0.0.1, api.smith.langchain.com, "
-        "localhost, oauth2.googleapis.com, storage.googleapis.com, webhook.example.com to the log sink. Every other host "
-        "is refused: nothing leaves this machine.\n"
+        "localhost, oauth2.googleapis.com, storage.googleapis.com, webhook.example.com to the log sink. Every other "
+        "host is refused: nothing leaves this machine.\n"
     )
     counts = sink.counts()
     assert counts["refused_hosts"] == {

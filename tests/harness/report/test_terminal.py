@@ -220,6 +220,8 @@ def test_a_load_that_is_shown_stands_beside_what_think_time_alone_allows() -> No
     windows = tuple(Window(name, 0, 0, 0, 1, load, None) for name in ("baseline", "candidate"))
     measured = replace(arms, shown=windows, shown_schedule=ClosedLoop(10, warm_up_s=0, window_s=4, think_time_s=0.75))
     (line,) = shown([measurement_record(measured)])
-    assert line.startswith("regression: 10 users who think 0.75 s: baseline 10.0 requests/s (by the law 10.0), candidate ")
+    assert line.startswith(
+        "regression: 10 users who think 0.75 s: baseline 10.0 requests/s (by the law 10.0), candidate "
+    )
     assert line.endswith("so it can't fail")
     assert shown([measurement_record(arms)]) == []
