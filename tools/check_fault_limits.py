@@ -4,8 +4,8 @@ r"""Do the limits on memory see a gateway that leaks while a dependency fails, a
 
 puts two gateways with perfgate's callback of known faults (perfgate/stack/litellm_faults.py) through the phases and the
 limits of scenarios.fault_sink_hangs, without any dependency that fails: one is asked to keep 100 KB of every request
-for ever, the other to keep nothing. Takes four minutes. Ends with 1 when the first does not fail both limits, or the second
-fails one.
+for ever, the other to keep nothing. Takes four minutes. Ends with 1 when the first does not fail both limits, or the
+second fails one.
 """
 
 import argparse

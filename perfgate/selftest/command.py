@@ -90,7 +90,7 @@ def add_selftest(commands: "argparse._SubParsersAction[Any]") -> None:
         "rates",
         help="compose gates from the pool and judge them",
         description="Draw whole gates from the pool, judge each as a live run is judged, and write how often they say "
-        "FAIL, PASS and INVALID: rates.json, rates.md and power.svg beside the batches. Takes CPU; nothing is measured.",
+        "FAIL, PASS and INVALID: rates.json, rates.md and power.svg beside the batches. Nothing is measured.",
     )
     option = judging.add_argument
     _add_pool(judging)
