@@ -103,7 +103,9 @@ def planned_for(
         BadInput: time or memory is too short for the smallest comparison.
     """
     assert isinstance(asked.rounds, Comparing), "it compares"
-    relative = [limit.in_profile(profile).decided_within for limit in asked.limits.values() if limit.is_relative]
+    here = [limit.in_profile(profile) for limit in asked.limits.values() if limit.is_relative]
+    # A claim beside a margin is to be settled, too.
+    relative = [limit.decided_within if limit.claim is None else limit.claim for limit in here]
     return planned_comparison(
         asked.rounds.minutes_of(profile),
         margin=min(within for within in relative if within is not None),

@@ -1,7 +1,8 @@
 """Make a batch of the pool: separately started gateways, each asked under every dose in every round.
 
-Comes in: a release, how many processes and rounds, a file. Goes out: the file, complete, or as far as it came. Doses
-and processes take turns in random order, so that what the host does hits all of them.
+Comes in: a release, how many pairs of processes and rounds, a file. Goes out: the file, complete, or as far as it came.
+A pair is a generation of a comparison: within a round its two processes are asked under every dose in random order, so
+that what the host does just then hits all of it.
 """
 
 import time
@@ -11,14 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from perfgate.errors import StackFailed
-from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.bench import StackBench
 from perfgate.experiment.comparison_plan import SETTLE_S
 from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import Progress, RoundsPlan, run_rounds
 from perfgate.load.schedule import ClosedLoop, OpenLoop
-from perfgate.selftest.pool_file import BatchFacts, arms_of, write_batch
-from perfgate.stack.sources import Release
+from perfgate.selftest.doses import FIRST
+from perfgate.selftest.pool_file import BatchFacts, arms_of, gateway_of, write_batch
 
 #: Between two writings of the file, so that a batch that breaks off is on the disk.
 KEEP_EVERY_S: Final = 60.0
@@ -31,12 +31,12 @@ class Batch:
     Args:
         path: of its file.
         facts: of it; the gateways' packages are filled in.
-        processes: of each kind: as many serve every dose that ends with its window, as many each that does not.
+        pairs: of processes that serve every dose that ends with its window, and as many single ones that leak.
     """
 
     path: Path
     facts: BatchFacts
-    processes: int
+    pairs: int
 
 
 def collect(bench: StackBench, batch: Batch, on_progress: Callable[[Progress], None]) -> Measurement:
@@ -55,7 +55,7 @@ def collect(bench: StackBench, batch: Batch, on_progress: Callable[[Progress], N
     kept_mono_s = time.monotonic()
 
     def keep(measurement: Measurement) -> None:
-        of_gateway = bench.facts.get(GatewaySpec(Release(facts.release), faults=True))
+        of_gateway = bench.facts.get(gateway_of(facts.release, FIRST))
         sha256 = of_gateway.packages.sha256 if of_gateway is not None else ""
         try:
             write_batch(batch.path, replace(facts, packages_sha256=sha256), measurement.windows)
@@ -74,7 +74,7 @@ def collect(bench: StackBench, batch: Batch, on_progress: Callable[[Progress], N
         arms_of(facts.release),
         schedule,
         RoundsPlan(
-            batch.processes,
+            batch.pairs,
             facts.rounds_planned,
             facts.rounds_planned,
             one_direct=True,

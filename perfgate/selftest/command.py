@@ -79,9 +79,9 @@ def add_selftest(commands: "argparse._SubParsersAction[Any]") -> None:
     _add_pool(collecting)
     option("--litellm", default=DEFAULT_RELEASE, metavar="RELEASE", help="release of LiteLLM (%(default)s)")
     option("--batches", type=_positive, default=5, metavar="N", help="that the pool is to have (%(default)s)")
-    option("--processes", type=_positive, default=10, metavar="N", help="of each kind in a batch (%(default)s)")
+    option("--pairs", type=_positive, default=5, metavar="N", help="of processes in a batch (%(default)s)")
     option(
-        "--rounds", type=_rounds, default=60, metavar="N", help=f"in each process, {ROUNDS_MIN} or more (%(default)s)"
+        "--rounds", type=_rounds, default=75, metavar="N", help=f"in each process, {ROUNDS_MIN} or more (%(default)s)"
     )
     option("--seed", type=int, default=1, metavar="N", help="of the order of windows (%(default)s)")
     collecting.set_defaults(run=run_collect)
@@ -150,7 +150,7 @@ def run_collect(options: argparse.Namespace) -> ExitCode:
             Lease.of_user(os.environ).exclusive(f"collecting {path.name}", _say),
             StackBench(EnvironmentCache.of_user(os.environ), say=_say) as bench,
         ):
-            collect(bench, Batch(path, facts, options.processes), _seldom(f"batch {number}"))
+            collect(bench, Batch(path, facts, options.pairs), _seldom(f"batch {number}"))
         _say(f"{path} is done")
     return ExitCode.OK
 
@@ -220,8 +220,7 @@ def judged_pool(
     """
     facts, pool = pool_of(folder)
     rng = random.Random(seed)
-    pairs = sum(len(of_batch) // 2 for of_batch in pool.processes)
-    noise = noise_of_pool(pool, rng, pairs)
+    noise = noise_of_pool(pool, rng)
     rounds_max = facts[0].rounds_planned
     plans = [
         plan_of(thresholds, name, noise=noise, memory_bytes=facts[0].host["memory_bytes"], rounds_max=rounds_max)
@@ -249,7 +248,7 @@ def judged_pool(
         "perfgate_version": __version__,
         "host": facts[0].host,
         "batches": [{"began_utc": one.began_utc, "seed": one.seed} for one in facts],
-        "processes": sum(len(of_batch) for of_batch in pool.processes),
+        "pairs": pool.pair_count,
         "rounds": rounds_max,
         "windows": sum(len(batch.windows) for batch in pool.batches),
         "noise": asdict(noise),

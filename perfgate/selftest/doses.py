@@ -2,6 +2,9 @@
 
 Values only. A window's requests ask for a dose by the model's name (stack/litellm_faults.py), so that one process
 serves all doses in turn; a leak would stay, and has processes of its own.
+
+The pool's processes come in pairs that are asked in turn, as the arms of a live comparison are: what the host does in
+a minute hits both. So there are two of each dose's arms, one for each side of a pair (`arm_name`).
 """
 
 from dataclasses import dataclass
@@ -30,8 +33,22 @@ CPU_5: Final = Dose("5 % more CPU", "burn-5pc")
 CPU_10: Final = Dose("10 % more CPU", "burn-10pc")
 CPU_20: Final = Dose("20 % more CPU", "burn-20pc")
 SLEEP_SHORT: Final = Dose("2 ms of waiting", "sleep-2ms")
-SLEEP_LONG: Final = Dose("10 ms of waiting", "sleep-10ms")
 STALL: Final = Dose("50 ms in 2 % of the requests", "stall-50ms-in-2pc")
 LEAK: Final = Dose("100 KB leaked a request", "leak-100kb", has_own_processes=True)
 
-DOSES: Final = (NONE, CPU_5, CPU_10, CPU_20, SLEEP_SHORT, SLEEP_LONG, STALL, LEAK)
+DOSES: Final = (NONE, CPU_5, CPU_10, CPU_20, SLEEP_SHORT, STALL, LEAK)
+
+#: The processes of a generation of the pool: a pair, and one for what lasts.
+FIRST: Final = "first"
+SECOND: Final = "second"
+SIDES: Final = (FIRST, SECOND)
+LASTING: Final = "lasting"
+
+
+def arm_name(side: str, dose: Dose) -> str:
+    """The arm of the pool in which a process of a pair is asked for a dose.
+
+    >>> arm_name(FIRST, NONE)
+    'first: none'
+    """
+    return f"{side}: {dose.name}"

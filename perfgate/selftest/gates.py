@@ -1,8 +1,8 @@
 """What would a gate have said, had it been run with these processes of the pool?
 
 Comes in: batches of the pool, a dose, the plan of a profile, its limits. Goes out: a `GateResult`. A gate is composed
-of pairs of processes of one batch; its windows are theirs, and it is judged by the code that judges live runs, look by
-look. No I/O.
+of pairs of processes that were asked in turn; its windows are theirs, and it is judged by the code that judges live
+runs, look by look. No I/O.
 
     Pool --drawn--> pairs --composed--> Measurement of a look --judge_comparison--> GateResult
 """
@@ -10,7 +10,6 @@ look. No I/O.
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 import numpy as np
 
@@ -19,13 +18,10 @@ from perfgate.experiment import health
 from perfgate.experiment.arms import BASELINE, CANDIDATE, Arm
 from perfgate.experiment.measurement import GatewayUse, Measurement, Window
 from perfgate.measure.histogram import Histogram
-from perfgate.selftest.doses import NONE, Dose
+from perfgate.selftest.doses import FIRST, LASTING, NONE, SECOND, SIDES, Dose, arm_name
 from perfgate.selftest.pool_file import DIRECT
 from perfgate.thresholds import Apparatus, Limit
 from perfgate.verdict import Judgement, Verdict
-
-#: Of a batch whose processes are drawn twice over, as a bootstrap does, some orders put one beside itself.
-SHUFFLES_MAX: Final = 1_000
 
 
 class PoolTooSmall(ValueError):
@@ -34,16 +30,23 @@ class PoolTooSmall(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two processes of one batch.
+    """Two processes that were asked in turn.
 
     Args:
         batch: its place in the pool.
-        baseline, candidate: the processes, as generations of the batch.
+        generation: which pair of the batch.
+        baseline: which side of it is the baseline.
     """
 
     batch: int
-    baseline: int
-    candidate: int
+    generation: int
+    baseline: str
+
+    def candidate(self, dose: Dose) -> str:
+        """The other side; of a dose that lasts, the process that has it."""
+        if dose.has_own_processes:
+            return LASTING
+        return SECOND if self.baseline == FIRST else FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,77 +90,69 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Batches, and the processes that may be drawn.
+    """Batches, and the pairs of processes that may be drawn.
 
     Args:
         batches: as measured.
-        processes: of each batch, those that may be drawn, as generations; one may stand there more than once
+        pairs_of: of each batch, the pairs that may be drawn, as generations; one may stand there more than once
             (bootstrap).
-        cells: the windows of each batch, arm and process, in the order of time; the direct arm's all as process 0.
+        cells: the windows of each batch, arm and generation, in the order of time; all of the direct arm's as
+            generation 0.
     """
 
     batches: tuple[Measurement, ...]
-    processes: tuple[tuple[int, ...], ...]
+    pairs_of: tuple[tuple[int, ...], ...]
     cells: Mapping[tuple[int, str, int], tuple[Window, ...]] = field(repr=False)
     _merged: dict[tuple[int, str, int, int], Window] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, batches: Sequence[Measurement]) -> "Pool":
-        """A pool of which every process of every batch may be drawn once."""
+        """A pool of which every pair of every batch may be drawn once."""
         cells: dict[tuple[int, str, int], list[Window]] = {}
         for number, batch in enumerate(batches):
             for window in sorted(batch.windows, key=lambda window: window.round):
-                process = 0 if window.arm == DIRECT else window.generation
-                cells.setdefault((number, window.arm, process), []).append(window)
+                generation = 0 if window.arm == DIRECT else window.generation
+                cells.setdefault((number, window.arm, generation), []).append(window)
         every = tuple(
-            tuple(process for batch, arm, process in cells if batch == number and arm == NONE.name)
+            tuple(generation for batch, arm, generation in cells if batch == number and arm == arm_name(FIRST, NONE))
             for number in range(len(batches))
         )
         return cls(tuple(batches), every, {key: tuple(windows) for key, windows in cells.items()})
 
+    @property
+    def pair_count(self) -> int:
+        """How many may be drawn."""
+        return sum(len(of_batch) for of_batch in self.pairs_of)
+
     def resampled(self, rng: random.Random) -> "Pool":
-        """Another that this one might have been: as many processes of each batch, drawn with replacement.
+        """Another that this one might have been: as many pairs of each batch, drawn with replacement.
 
         Processes are what varies: windows of one process tell little of what another would do.
         """
-        drawn = tuple(tuple(rng.choices(of_batch, k=len(of_batch))) for of_batch in self.processes)
+        drawn = tuple(tuple(rng.choices(of_batch, k=len(of_batch))) for of_batch in self.pairs_of)
         return Pool(self.batches, drawn, self.cells, self._merged)
 
-    def pairs(self, count: int, dose: Dose, rng: random.Random) -> tuple[Pair, ...]:
-        """So many pairs at random, no process twice, of the batches at random.
+    def pairs(self, count: int, rng: random.Random) -> tuple[Pair, ...]:
+        """So many pairs at random, none twice, either side the baseline.
 
         Raises:
             PoolTooSmall: there are not so many.
         """
-        found: list[Pair] = []
-        for batch, processes in enumerate(self.processes):
-            order = list(processes)
-            if dose.has_own_processes:  # those of the dose are others than those of the baseline
-                rng.shuffle(order)
-                leaking = list(processes)
-                rng.shuffle(leaking)
-                found += [Pair(batch, *both) for both in zip(order, leaking, strict=True)]
-                continue
-            for _ in range(SHUFFLES_MAX):
-                rng.shuffle(order)
-                both = list(zip(order[::2], order[1::2], strict=False))
-                if all(one != other for one, other in both):
-                    break
-            found += [Pair(batch, one, other) for one, other in both if one != other]
-        if len(found) < count:
+        if self.pair_count < count:
             raise PoolTooSmall(
-                f"the pool has {len(found)} pairs of processes for {dose.name!r}, and a gate of {count} generations "
-                "needs that many: collect more batches"
+                f"the pool has {self.pair_count} pairs of processes, and a gate of {count} generations needs that "
+                "many: collect more batches"
             )
-        return tuple(rng.sample(found, count))
+        every = [(batch, generation) for batch, of_batch in enumerate(self.pairs_of) for generation in of_batch]
+        return tuple(Pair(batch, generation, rng.choice(SIDES)) for batch, generation in rng.sample(every, count))
 
-    def windows(self, batch: int, arm: str, process: int, rounds: int) -> Sequence[Window]:
+    def windows(self, batch: int, arm: str, generation: int, rounds: int) -> Sequence[Window]:
         """A process' windows of one arm in the first rounds, in the order of time."""
-        return [window for window in self.cells[batch, arm, process] if window.round < rounds]
+        return [window for window in self.cells[batch, arm, generation] if window.round < rounds]
 
-    def window(self, batch: int, arm: str, process: int, rounds: int) -> Window:
+    def window(self, batch: int, arm: str, generation: int, rounds: int) -> Window:
         """The same, all as one; see `as_one`."""
-        key = (batch, arm, process, rounds)
+        key = (batch, arm, generation, rounds)
         if key not in self._merged:
             self._merged[key] = as_one(self.windows(*key))
         return self._merged[key]
@@ -207,8 +202,8 @@ def composed(pool: Pool, pairs: Sequence[Pair], dose: Dose, rounds: int) -> tupl
     """
     windows = [replace(pool.window(pairs[0].batch, DIRECT, 0, rounds), generation=0)]
     for generation, pair in enumerate(pairs):
-        before = pool.window(pair.batch, NONE.name, pair.baseline, rounds)
-        after = pool.window(pair.batch, dose.name, pair.candidate, rounds)
+        before = pool.window(pair.batch, arm_name(pair.baseline, NONE), pair.generation, rounds)
+        after = pool.window(pair.batch, arm_name(pair.candidate(dose), dose), pair.generation, rounds)
         windows += [
             replace(before, arm=BASELINE, generation=generation),
             replace(after, arm=CANDIDATE, generation=generation),
@@ -220,7 +215,8 @@ def looks(pool: Pool, pairs: Sequence[Pair], dose: Dose, plan: GatePlan) -> Iter
     """The measurement at each look of a gate, in the order of time."""
     batch = pool.batches[0]
     by_name = {arm.name: arm for arm in batch.arms}
-    before, after = by_name[NONE.name].gateway, by_name[dose.name].gateway
+    candidate = arm_name(LASTING if dose.has_own_processes else SECOND, dose)
+    before, after = by_name[arm_name(FIRST, NONE)].gateway, by_name[candidate].gateway
     arms = (by_name[DIRECT], Arm(BASELINE, before), Arm(CANDIDATE, after))
     for look in range(1, plan.looks + 1):
         yield Measurement(

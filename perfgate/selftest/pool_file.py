@@ -26,7 +26,7 @@ from perfgate.experiment.measurement import GatewayUse, Measurement, Window
 from perfgate.load.result import ErrorCount, LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.histogram import Histogram
-from perfgate.selftest.doses import DOSES
+from perfgate.selftest.doses import DOSES, LASTING, SIDES, arm_name
 from perfgate.stack.sources import Release
 
 #: What is kept of a window: names and units as in `Window`, `LoadResult`, `GatewayUse`; `arm` is its place in `facts`.
@@ -77,7 +77,7 @@ class BatchFacts:
 
     Args:
         release: of LiteLLM.
-        arms: in the order that rows count them by; `direct` and names of doses.
+        arms: in the order that rows count them by; `direct`, and those of sides and doses.
         users, window_s: of every window of a dose.
         direct_rps: offered to the mock without a gateway.
         rounds_planned: in each process.
@@ -102,11 +102,18 @@ class BatchFacts:
 
 
 def arms_of(release: str) -> tuple[Arm, ...]:
-    """The arms of a batch: one without a gateway, one for each dose; doses that last have processes of their own."""
-    spec = GatewaySpec(Release(release), faults=True)
-    lasting = GatewaySpec(Release(release), faults=True, apart="lasting")
-    of_doses = [Arm(dose.name, lasting if dose.has_own_processes else spec, dose.model) for dose in DOSES]
+    """The arms of a batch: one without a gateway, one of each side for each dose; doses that last have their own."""
+    of_doses = [
+        Arm(arm_name(side, dose), gateway_of(release, side), dose.model)
+        for dose in DOSES
+        for side in ((LASTING,) if dose.has_own_processes else SIDES)
+    ]
     return (Arm(DIRECT, None), *of_doses)
+
+
+def gateway_of(release: str, side: str) -> GatewaySpec:
+    """The gateway of a side of a pair, or of what lasts."""
+    return GatewaySpec(Release(release), faults=True, apart=side)
 
 
 def write_batch(path: Path, facts: BatchFacts, windows: Sequence[Window]) -> None:

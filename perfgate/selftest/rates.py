@@ -16,8 +16,8 @@ from perfgate.experiment.arms import BASELINE, CANDIDATE, Arm
 from perfgate.experiment.comparison import compare, noise_of_comparison
 from perfgate.experiment.comparison_plan import NOISE, planned_for
 from perfgate.experiment.measurement import Measurement
-from perfgate.selftest.doses import NONE, Dose
-from perfgate.selftest.gates import GatePlan, GateResult, Pair, Pool, judged
+from perfgate.selftest.doses import FIRST, LASTING, NONE, SIDES, Dose, arm_name
+from perfgate.selftest.gates import GatePlan, GateResult, Pool, judged
 from perfgate.selftest.pool_file import DIRECT
 from perfgate.selftest.rivals import RIVALS, Process, Window
 from perfgate.stats.comparison import Noise
@@ -123,12 +123,12 @@ def plan_of(thresholds: Thresholds, profile: str, *, noise: Noise, memory_bytes:
     )
 
 
-def noise_of_pool(pool: Pool, rng: random.Random, pairs: int) -> Noise:
-    """How noisy the pool's host is, as a comparison of so many pairs of equal processes would have seen it."""
+def noise_of_pool(pool: Pool, rng: random.Random) -> Noise:
+    """How noisy the pool's host is, as a comparison of all its pairs of equal processes would have seen it."""
     windows = []
-    for generation, pair in enumerate(pool.pairs(pairs, NONE, rng)):
-        for arm, process in ((BASELINE, pair.baseline), (CANDIDATE, pair.candidate)):
-            of_process = pool.cells[pair.batch, NONE.name, process]
+    for generation, pair in enumerate(pool.pairs(pool.pair_count, rng)):
+        for arm, side in ((BASELINE, pair.baseline), (CANDIDATE, pair.candidate(NONE))):
+            of_process = pool.cells[pair.batch, arm_name(side, NONE), pair.generation]
             windows += [replace(window, arm=arm, generation=generation) for window in of_process]
     measured = replace(pool.batches[0], windows=tuple(windows))
     found = noise_of_comparison(measured)
@@ -149,10 +149,10 @@ def rates(
         seed: of all that is drawn.
     """
     rng = random.Random(f"{seed}/{plan.profile}/{dose.name}")
-    results = [judged(pool, pool.pairs(plan.generations, dose, rng), dose, plan) for _ in range(gates)]
+    results = [judged(pool, pool.pairs(plan.generations, rng), dose, plan) for _ in range(gates)]
     again: dict[Verdict, list[float]] = {verdict: [] for verdict in Verdict}
     for drawn in (pool.resampled(rng) for _ in range(replicates)):
-        of_one = [judged(drawn, drawn.pairs(plan.generations, dose, rng), dose, plan) for _ in range(gates_each)]
+        of_one = [judged(drawn, drawn.pairs(plan.generations, rng), dose, plan) for _ in range(gates_each)]
         for verdict, of_verdict in again.items():
             of_verdict.append(_share_of(of_one, verdict))
     shares = {verdict: _share(_share_of(results, verdict), again[verdict]) for verdict in Verdict}
@@ -196,19 +196,27 @@ def rival_rates(
 
 
 def effects(pool: Pool, dose: Dose, metrics: Sequence[str], alpha: float = 0.05) -> Sequence[Effect]:
-    """What a dose really does: each process under it against itself without, or, where it lasts, against another."""
+    """What a dose really does: each process under it against itself without; where it lasts, against one of a pair."""
     windows = []
-    pairs = [Pair(batch, process, process) for batch, of_batch in enumerate(pool.processes) for process in of_batch]
     rounds = pool.batches[0].rounds_planned_max
-    for generation, pair in enumerate(pairs):
+    under = [(LASTING, FIRST)] if dose.has_own_processes else [(side, side) for side in SIDES]
+    of_each = [
+        (batch, generation, *sides)
+        for batch, of_batch in enumerate(pool.pairs_of)
+        for generation in of_batch
+        for sides in under
+    ]
+    for number, (batch, generation, with_it, without) in enumerate(of_each):
+        before = pool.window(batch, arm_name(without, NONE), generation, rounds)
+        after = pool.window(batch, arm_name(with_it, dose), generation, rounds)
         windows += [
-            replace(pool.window(pair.batch, NONE.name, pair.baseline, rounds), arm=BASELINE, generation=generation),
-            replace(pool.window(pair.batch, dose.name, pair.candidate, rounds), arm=CANDIDATE, generation=generation),
+            replace(before, arm=BASELINE, generation=number),
+            replace(after, arm=CANDIDATE, generation=number),
         ]
     windows += [pool.window(batch, DIRECT, 0, rounds) for batch in range(len(pool.batches))]
-    batch = pool.batches[0]
-    arms = (Arm(DIRECT, None), Arm(BASELINE, batch.arms[1].gateway), Arm(CANDIDATE, batch.arms[1].gateway))
-    measured = Measurement(batch.scenario, arms, batch.schedule, tuple(windows), direct_schedule=batch.direct_schedule)
+    first = pool.batches[0]
+    arms = (Arm(DIRECT, None), Arm(BASELINE, first.arms[1].gateway), Arm(CANDIDATE, first.arms[1].gateway))
+    measured = Measurement(first.scenario, arms, first.schedule, tuple(windows), direct_schedule=first.direct_schedule)
     found = {metric: compare(measured, metric).slowdown for metric in metrics}
     return [Effect(dose.name, metric, one.ratio, one.low(alpha), one.high(alpha)) for metric, one in found.items()]
 
@@ -238,9 +246,9 @@ def _fallen(
 
     fallen = np.zeros((gates, len(RIVALS)), dtype=np.bool_)
     for gate in range(gates):
-        pairs = pool.pairs(plan.generations, dose, rng)
-        before = [process(pair.batch, NONE.name, pair.baseline) for pair in pairs]
-        after = [process(pair.batch, dose.name, pair.candidate) for pair in pairs]
+        pairs = pool.pairs(plan.generations, rng)
+        before = [process(pair.batch, arm_name(pair.baseline, NONE), pair.generation) for pair in pairs]
+        after = [process(pair.batch, arm_name(pair.candidate(dose), dose), pair.generation) for pair in pairs]
         fallen[gate] = [rival.is_broken(before, after) for rival in RIVALS]
     return fallen
 

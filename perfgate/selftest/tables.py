@@ -36,10 +36,11 @@ def _heading(found: Mapping[str, Any]) -> str:
 Made by `perfgate selftest rates` from the batches in this folder, which
 `perfgate selftest collect --litellm {release}` made; edit neither by hand.
 
-{found["processes"]} separately started processes of litellm {release}, {found["rounds"]} rounds in each,
-{found["windows"]:,} windows, on {host["cores_allowed"]} cores {host["cpu_model"]}, {gib:.0f} GiB.
+{found["pairs"]} pairs of separately started processes of litellm {release}, asked in turn, and as many that leak,
+{found["rounds"]} rounds in each, {found["windows"]:,} windows,
+on {host["cores_allowed"]} cores {host["cpu_model"]}, {gib:.0f} GiB.
 Noise of a pair (SD): {noise["process_sd"]:.1%} between processes, {noise["round_sd"]:.1%} between rounds.
-{found["gates"]:,} gates a cell; 95 % intervals from {found["replicates"]} pools whose processes were drawn anew.
+{found["gates"]:,} gates a cell; 95 % intervals from {found["replicates"]} pools whose pairs were drawn anew.
 A share of 0.0 or 100.0 % is one of these gates, which share processes: it is no promise for ever.
 """
 

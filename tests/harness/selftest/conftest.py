@@ -7,7 +7,7 @@ from typing import Any, Final
 from perfgate.experiment.measurement import Measurement, Window
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.histogram import Histogram
-from perfgate.selftest.doses import CPU_10, CPU_20, DOSES, LEAK, Dose
+from perfgate.selftest.doses import CPU_10, CPU_20, DOSES, LASTING, LEAK, SECOND, SIDES, Dose, arm_name
 from perfgate.selftest.gates import Pool
 from perfgate.selftest.pool_file import DIRECT, BatchFacts, arms_of
 from tests.harness.synthetic import Truth, load_result, window_of
@@ -33,20 +33,22 @@ FACTS: Final = BatchFacts(
 
 
 def batch(
-    processes: int = 8, rounds: int = 6, ratios: Mapping[Dose, float] = RATIOS, wobble: Sequence[float] = WOBBLE
+    pairs: int = 4, rounds: int = 6, ratios: Mapping[Dose, float] = RATIOS, wobble: Sequence[float] = WOBBLE
 ) -> Measurement:
-    """One batch."""
+    """One batch; what leaks is, but for that, as the first of its pair."""
     windows: list[Window] = []
     for number in range(rounds):
         without = replace(load_result(1.0, requests=9, seed=number), latency=Histogram.of_us([1000] * 9))
-        windows.append(Window(DIRECT, number % processes, number, 0, number, without, None))
-        for process in range(processes):
+        windows.append(Window(DIRECT, number % pairs, number, 0, number, without, None))
+        for pair in range(pairs):
             for dose in DOSES:
-                truth = Truth().slower(wobble[process % len(wobble)] * ratios.get(dose, 1.0))
-                window = window_of(truth, dose.name, process, number, requests=100)
-                # The generator is busier from round to round: its maximum is the last one.
-                load = replace(window.load, generator_cpu_s=0.01 * (1 + number))
-                windows.append(replace(window, load=load, position=1 + process))
+                for side in (LASTING,) if dose.has_own_processes else SIDES:
+                    process = 2 * pair + (side == SECOND)
+                    truth = Truth().slower(wobble[process % len(wobble)] * ratios.get(dose, 1.0))
+                    window = window_of(truth, arm_name(side, dose), pair, number, requests=100)
+                    # The generator is busier from round to round: its maximum is the last one.
+                    load = replace(window.load, generator_cpu_s=0.01 * (1 + number))
+                    windows.append(replace(window, load=load, position=1 + process))
     return Measurement(
         "regression",
         arms_of(RELEASE),

@@ -13,7 +13,18 @@ from perfgate.experiment.arms import BASELINE, CANDIDATE
 from perfgate.experiment.comparison import FIGURES, compare
 from perfgate.experiment.measurement import Measurement, Window
 from perfgate.measure.histogram import Histogram
-from perfgate.selftest.doses import CPU_10, CPU_20, LEAK, NONE, STALL, Dose
+from perfgate.selftest.doses import (
+    CPU_10,
+    CPU_20,
+    FIRST,
+    LASTING,
+    LEAK,
+    NONE,
+    SECOND,
+    STALL,
+    Dose,
+    arm_name,
+)
 from perfgate.selftest.gates import GatePlan, Pair, Pool, PoolTooSmall, as_one, judged, looks
 from perfgate.selftest.pool_file import DIRECT
 from perfgate.thresholds import Apparatus, Limit
@@ -35,8 +46,9 @@ def as_it_would_have_been_run(of: Pool, pairs: list[Pair], dose: Dose, rounds: i
     """The measurement of a look with every window as it was, instead of one for each process."""
     windows: list[Window] = [replace(w, generation=0) for w in of.windows(pairs[0].batch, DIRECT, 0, rounds)]
     for generation, pair in enumerate(pairs):
-        for arm, name, process in ((BASELINE, NONE.name, pair.baseline), (CANDIDATE, dose.name, pair.candidate)):
-            for window in of.windows(pair.batch, name, process, rounds):
+        before, after = arm_name(pair.baseline, NONE), arm_name(pair.candidate(dose), dose)
+        for arm, name in ((BASELINE, before), (CANDIDATE, after)):
+            for window in of.windows(pair.batch, name, pair.generation, rounds):
                 windows.append(replace(window, arm=arm, generation=generation))
     return replace(look, windows=tuple(windows))
 
@@ -44,7 +56,7 @@ def as_it_would_have_been_run(of: Pool, pairs: list[Pair], dose: Dose, rounds: i
 @pytest.mark.parametrize("dose", [NONE, CPU_10, CPU_20, LEAK])
 def test_a_gate_of_merged_windows_is_judged_as_that_of_all_its_windows(dose: Dose) -> None:
     of = pool()
-    pairs = list(of.pairs(6, dose, random.Random(3)))
+    pairs = list(of.pairs(6, random.Random(3)))
     for number, look in enumerate(looks(of, pairs, dose, plan()), 1):
         whole = as_it_would_have_been_run(of, pairs, dose, 2 * number, look)
         fitness = [health.check(each, APPARATUS) for each in (whole, look)]
@@ -59,7 +71,7 @@ def test_a_gate_of_merged_windows_is_judged_as_that_of_all_its_windows(dose: Dos
 
 
 def test_windows_as_one_keep_sums_the_mean_of_memory_and_the_generators_busiest_moment() -> None:
-    windows = [w for w in batch(1, 3).windows if w.arm == NONE.name]
+    windows = [w for w in batch(1, 3).windows if w.arm == arm_name(FIRST, NONE)]
     first = replace(windows[0], load=replace(windows[0].load, sent=103, drained_mono_s=11.0, generator_cpu_s=0.9))
     merged = as_one([first, *windows[1:]])
     assert (merged.load.sent, merged.load.completed) == (303, 300)
@@ -70,43 +82,38 @@ def test_windows_as_one_keep_sums_the_mean_of_memory_and_the_generators_busiest_
 
 
 class TestPairs:
-    def test_are_of_one_batch_each_and_no_process_is_in_two(self) -> None:
-        drawn = pool(batches=3).pairs(12, CPU_10, random.Random(1))
-        used = Counter((pair.batch, process) for pair in drawn for process in (pair.baseline, pair.candidate))
-        assert set(used.values()) == {1}
-        assert len(used) == 24
+    def test_none_is_drawn_twice(self) -> None:
+        drawn = pool(batches=3).pairs(12, random.Random(1))
+        assert set(Counter((pair.batch, pair.generation) for pair in drawn).values()) == {1}
 
-    def test_of_a_dose_with_processes_of_its_own_are_twice_as_many(self) -> None:
-        drawn = pool(batches=1).pairs(8, LEAK, random.Random(1))
-        assert {pair.baseline for pair in drawn} == {pair.candidate for pair in drawn} == set(range(8))
+    def test_either_side_may_be_the_baseline_and_the_other_is_the_candidate(self) -> None:
+        drawn = pool(batches=3).pairs(12, random.Random(1))
+        assert {(pair.baseline, pair.candidate(CPU_10)) for pair in drawn} == {(FIRST, SECOND), (SECOND, FIRST)}
+
+    def test_of_a_dose_that_lasts_the_candidate_is_a_process_of_its_own(self) -> None:
+        assert {pair.candidate(LEAK) for pair in pool().pairs(6, random.Random(1))} == {LASTING}
 
     def test_differ_from_draw_to_draw_and_come_again_with_the_seed(self) -> None:
         of = pool()
-        assert of.pairs(6, NONE, random.Random(1)) != of.pairs(6, NONE, random.Random(2))
-        assert of.pairs(6, NONE, random.Random(1)) == of.pairs(6, NONE, random.Random(1))
+        assert of.pairs(6, random.Random(1)) != of.pairs(6, random.Random(2))
+        assert of.pairs(6, random.Random(1)) == of.pairs(6, random.Random(1))
 
     def test_that_are_not_there_are_said(self) -> None:
-        with pytest.raises(PoolTooSmall, match=r"has 8 pairs of processes for 'none', and a gate of 9 generations"):
-            pool().pairs(9, NONE, random.Random(1))
+        with pytest.raises(PoolTooSmall, match="has 8 pairs of processes, and a gate of 9 generations needs that many"):
+            pool().pairs(9, random.Random(1))
 
-    def test_of_a_pool_drawn_anew_never_put_a_process_beside_itself(self) -> None:
-        rng, of = random.Random(1), pool(batches=1)
-        for _ in range(50):
-            drawn = of.resampled(rng)
-            assert len(drawn.processes[0]) == 8
-            assert set(drawn.processes[0]) <= set(range(8))
-            found = drawn.pairs(3, CPU_10, rng)
-            assert all(pair.baseline != pair.candidate for pair in found)
-
-    def test_of_pools_drawn_anew_repeat_processes(self) -> None:
-        rng, of = random.Random(1), pool(batches=1)
-        assert any(len(set(of.resampled(rng).processes[0])) < 8 for _ in range(10))
+    def test_of_pools_drawn_anew_repeat_and_stay_in_their_batch(self) -> None:
+        rng, of = random.Random(1), pool()
+        drawn = [of.resampled(rng).pairs_of for _ in range(10)]
+        assert all([len(of_batch) for of_batch in pairs_of] == [4, 4] for pairs_of in drawn)
+        assert all(set(of_batch) <= set(range(4)) for pairs_of in drawn for of_batch in pairs_of)
+        assert any(len(set(of_batch)) < 4 for pairs_of in drawn for of_batch in pairs_of)
 
 
 class TestJudged:
     def of(self, dose: Dose, margin: float = 0.05, generations: int = 6) -> "tuple[Verdict, set[str], float]":
         made = pool()
-        result = judged(made, made.pairs(generations, dose, random.Random(5)), dose, plan(generations, margin=margin))
+        result = judged(made, made.pairs(generations, random.Random(5)), dose, plan(generations, margin=margin))
         return result.verdict, set(result.failed), result.minutes
 
     def test_equal_processes_pass(self) -> None:

@@ -9,13 +9,13 @@ import pytest
 from perfgate.errors import BadInput
 from perfgate.experiment.comparison import FIGURES
 from perfgate.load.result import ErrorCount
-from perfgate.selftest.doses import CPU_20, DOSES, LEAK, NONE
+from perfgate.selftest.doses import DOSES, FIRST, LASTING, LEAK, SECOND, SIDES, arm_name
 from perfgate.selftest.pool_file import arms_of, read_batch, write_batch
 from tests.harness.selftest.conftest import FACTS, batch
 
 
 def test_what_was_written_gives_the_same_figures_window_by_window(tmp_path: Path) -> None:
-    made = batch(processes=2, rounds=3)
+    made = batch(pairs=2, rounds=3)
     write_batch(tmp_path / "batch-1.npz", FACTS, made.windows)
     facts, found = read_batch(tmp_path / "batch-1.npz")
     assert facts == FACTS
@@ -35,7 +35,7 @@ def test_what_was_written_gives_the_same_figures_window_by_window(tmp_path: Path
 
 
 def test_requests_that_failed_are_still_counted(tmp_path: Path) -> None:
-    window = batch(processes=1, rounds=1).windows[1]
+    window = batch(pairs=1, rounds=1).windows[1]
     failed = replace(window.load, succeeded=97, errors=(ErrorCount("http_500", 3, "500 boom"),))
     write_batch(tmp_path / "batch-1.npz", FACTS, [replace(window, load=failed)])
     (found,) = read_batch(tmp_path / "batch-1.npz")[1].windows
@@ -43,10 +43,14 @@ def test_requests_that_failed_are_still_counted(tmp_path: Path) -> None:
     assert [(error.kind, error.count) for error in found.load.errors] == [("failed", 3)]
 
 
-def test_doses_that_last_have_other_processes_than_those_that_end_with_their_window() -> None:
+def test_both_sides_of_a_pair_serve_all_doses_but_those_that_last() -> None:
     by_name = {arm.name: arm for arm in arms_of("1.79.3")}
-    assert by_name.keys() == {"direct", *(dose.name for dose in DOSES)}
-    assert by_name[NONE.name].gateway == by_name[CPU_20.name].gateway != by_name[LEAK.name].gateway
+    ending = [dose for dose in DOSES if not dose.has_own_processes]
+    names = [arm_name(side, dose) for side in SIDES for dose in ending]
+    assert by_name.keys() == {"direct", *names, arm_name(LASTING, LEAK)}
+    of_side = {side: {by_name[arm_name(side, dose)].gateway for dose in ending} for side in SIDES}
+    assert [len(gateways) for gateways in of_side.values()] == [1, 1]
+    assert len({*of_side[FIRST], *of_side[SECOND], by_name[arm_name(LASTING, LEAK)].gateway}) == 3
     assert all(arm.gateway is None or arm.gateway.faults for arm in by_name.values())
 
 

@@ -66,9 +66,9 @@ def test_what_a_dose_does_is_measured_within_each_process() -> None:
 
 
 def test_the_pools_noise_is_that_of_pairs_of_equal_processes() -> None:
-    found = noise_of_pool(pool(), random.Random(1), 8)
+    found = noise_of_pool(pool(), random.Random(1))
     assert 0.005 < found.process_sd < 0.03  # a pair of processes that differ by 1 % each
-    alike = noise_of_pool(pool(wobble=(1.0,)), random.Random(1), 8)
+    alike = noise_of_pool(pool(wobble=(1.0,)), random.Random(1))
     assert alike.process_sd == NOISE.process_sd / 10, "no host's processes are all alike"
 
 

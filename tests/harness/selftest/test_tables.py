@@ -33,7 +33,7 @@ def found() -> dict[str, Any]:
     return {
         "release": "1.79.3",
         "host": {"cores_allowed": 2, "cpu_model": "Some CPU", "memory_bytes": 24 * 2**30},
-        "processes": 50,
+        "pairs": 25,
         "rounds": 60,
         "windows": 12_345,
         "noise": {"process_sd": 0.021, "round_sd": 0.123},
@@ -66,7 +66,12 @@ def found() -> dict[str, Any]:
 
 def test_what_it_rests_on_comes_first() -> None:
     heading = tables(found()).partition("## ")[0]
-    for words in ("50 separately started processes of litellm 1.79.3", "60 rounds", "12,345 windows", "Some CPU"):
+    for words in (
+        "25 pairs of separately started processes of litellm 1.79.3",
+        "60 rounds",
+        "12,345 windows",
+        "Some CPU",
+    ):
         assert words in " ".join(heading.split())
     assert "2.1% between processes" in heading
 
