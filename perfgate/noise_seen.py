@@ -11,11 +11,10 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from perfgate.atomic_file import write_atomically
-from perfgate.experiment.comparison_plan import NOISE
 from perfgate.stats.comparison import Noise
 
 FILE: Final = "noise.json"
-#: One quiet run may have been luck: no plan is made for less than this share of what the reference host showed.
+#: One quiet run may have been luck: no plan is made for less than this share of what is expected of such windows.
 LEAST_RATIO: Final = 0.5
 
 
@@ -52,12 +51,20 @@ class _File(BaseModel):
     by_kind: dict[str, _Seen]
 
 
-def last_seen(folder: Path, kind: Kind) -> Noise | None:
-    """The noise of the last comparison of that kind, never less than `LEAST_RATIO` of the reference's; None if none."""
+def last_seen(folder: Path, kind: Kind, expected: Noise) -> Noise | None:
+    """The noise of the last comparison of that kind, never less than `LEAST_RATIO` of what is expected; None if none.
+
+    Args:
+        folder: of the records.
+        kind: see there.
+        expected: of such windows before any were measured (`comparison_plan.expected_noise`).
+    """
     seen = _read(folder).get(str(kind))
     if seen is None:
         return None
-    return Noise(max(seen.process_sd, LEAST_RATIO * NOISE.process_sd), max(seen.round_sd, LEAST_RATIO * NOISE.round_sd))
+    return Noise(
+        max(seen.process_sd, LEAST_RATIO * expected.process_sd), max(seen.round_sd, LEAST_RATIO * expected.round_sd)
+    )
 
 
 def keep(folder: Path, kind: Kind, noise: Noise, seen_utc: str) -> None:

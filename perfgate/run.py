@@ -31,7 +31,7 @@ from perfgate.exit_codes import ExitCode, worst
 from perfgate.experiment import health
 from perfgate.experiment.arms import Arm, GatewaySpec
 from perfgate.experiment.comparison import FIGURES, noise_of_comparison
-from perfgate.experiment.comparison_plan import Planned, planned_for
+from perfgate.experiment.comparison_plan import Planned, expected_noise, planned_for
 from perfgate.experiment.measurement import Measurement, NotMeasured, Window
 from perfgate.experiment.metrics import METRICS
 from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
@@ -322,7 +322,9 @@ class Run:
             processes=self.settings.gateway.processes,
             gateway_bytes=self.settings.gateway.memory_bytes,
             memory_bytes=psutil.virtual_memory().available,
-            noise=noise_seen.last_seen(self.settings.record_dir, self._kind(scenario)),
+            noise=noise_seen.last_seen(
+                self.settings.record_dir, self._kind(scenario), expected_noise(asked.load.schedule)
+            ),
             drain_s=drain_s,
         )
         self._planned[scenario] = planned

@@ -25,6 +25,7 @@ from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
 from perfgate.stack.backend import BackendName, Snapshot
+from perfgate.stack.callbacks import FLUSH_S
 
 #: Requests for every process of a fresh gateway before its first window: connection pools, lazy imports, caches fill.
 SETTLE_REQUESTS: Final = 100
@@ -223,13 +224,14 @@ def run_rounds(
         shown_schedule: of one more window of every gateway's arm, before all others, which is shown and not judged.
 
     Raises:
-        BadInput: a window is too short for a gateway with a database.
+        BadInput: a window is too short for a gateway that writes something down from time to time.
         StackFailed: a service did not start or died; what was measured before went to `on_window`.
     """
-    if schedule.window_s < 2 * DATABASE_FLUSH_MAX_S and any(arm.gateway and arm.gateway.database for arm in arms):
+    apart_s = max((_writes_every_s(arm.gateway) for arm in arms if arm.gateway is not None), default=0)
+    if schedule.window_s < 2 * apart_s:
         raise BadInput(
-            f"scenario {scenario}: window_s={schedule.window_s:g} must be at least {2 * DATABASE_FLUSH_MAX_S}: two "
-            f"times of writing, at most {DATABASE_FLUSH_MAX_S} s apart, which belongs to what is measured"
+            f"scenario {scenario}: window_s={schedule.window_s:g} must be at least {2 * apart_s}: two times of "
+            f"writing, at most {apart_s} s apart, which belongs to what is measured"
         )
     measurement = Measurement(
         scenario,
@@ -437,6 +439,11 @@ class Loader:
         except StackFailed:
             gateway.check_alive()
             raise
+
+
+def _writes_every_s(gateway: GatewaySpec) -> int:
+    """How far apart, at most, it writes down what it has gathered; 0 for one that gathers nothing."""
+    return max(DATABASE_FLUSH_MAX_S if gateway.database else 0, FLUSH_S if gateway.callback is not None else 0)
 
 
 def _open_ledgers(gateway: Gateway) -> None:

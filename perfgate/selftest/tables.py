@@ -6,7 +6,8 @@ Comes in: what `command.judged_pool` found, as JSON holds it. Goes out: Markdown
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from perfgate.selftest.doses import DOSES, NONE
+from perfgate.selftest.doses import CPU_5, CPU_10, DOSES, LEAK, NONE, STALL
+from perfgate.selftest.rivals import ONE_PROCESS
 
 _METRICS: Final = {
     "cpu_per_request_ms": "CPU",
@@ -18,9 +19,32 @@ _METRICS: Final = {
 }
 
 
+#: Doses of the headline.
+HEADLINE: Final = (CPU_5, CPU_10, STALL, LEAK)
+
+
+def headline(found: Mapping[str, Any]) -> str:
+    """The table that the README begins with: our gates, and every other rule on what it sees where it is used."""
+    head = ["gate", "false alarms", "equal: PASS", *(f"finds {dose.name}" for dose in HEADLINE), "minutes"]
+    body = []
+    for plan in found["plans"]:
+        of_dose = {rate["dose"]: rate for rate in found["rates"] if rate["profile"] == plan["profile"]}
+        none = of_dose[NONE.name]
+        shares = [none["fail"], none["passed"], *(of_dose[dose.name]["fail"] for dose in HEADLINE)]
+        minutes = f"{none['minutes_p50']:.1f}, at most {plan['minutes'][-1]:.1f}"
+        body.append([f"perfgate, profile `{plan['profile']}`", *(_briefly(share) for share in shares), minutes])
+    by_rule: dict[str, dict[str, str]] = {}
+    for one in found["rivals"]:
+        if one["data"] == ONE_PROCESS:
+            by_rule.setdefault(one["rule"], {})[one["dose"]] = _briefly(one["fail"])
+    for rule, of_dose in by_rule.items():
+        body.append([rule, of_dose[NONE.name], "", *(of_dose[dose.name] for dose in HEADLINE), ""])
+    return _table(head, body)
+
+
 def tables(found: Mapping[str, Any]) -> str:
     """All of it."""
-    parts = [_heading(found)]
+    parts = [_heading(found), headline(found) + "\n"]
     for plan in found["plans"]:
         parts.append(_of_profile(found, plan))
     parts += [_effects(found), _rivals(found)]
@@ -42,6 +66,7 @@ on {host["cores_allowed"]} cores {host["cpu_model"]}, {gib:.0f} GiB.
 Noise of a pair (SD): {noise["process_sd"]:.1%} between processes, {noise["round_sd"]:.1%} between rounds.
 {found["gates"]:,} gates a cell; 95 % intervals from {found["replicates"]} pools whose pairs were drawn anew.
 A share of 0.0 or 100.0 % is one of these gates, which share processes: it is no promise for ever.
+Other rules are asked of one process of each version, as they are where they are used; below they have all of the data.
 """
 
 
@@ -106,6 +131,12 @@ How often each says FAIL; under "{NONE.name}" that is a false alarm.
 
 def _share(share: Mapping[str, float]) -> str:
     return f"{share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
+
+
+def _briefly(share: Mapping[str, float]) -> str:
+    """Without the interval where it has no width."""
+    value, low, high = (f"{100 * share[part]:.3g}" for part in ("value", "low", "high"))
+    return f"{value} %" if low == high == value else f"{value} % ({low} to {high})"
 
 
 def _named(shares: Mapping[str, float]) -> str:

@@ -654,6 +654,13 @@ class TestACallback:
         }
         assert {window.sink for window in measurement.windows if window.arm == "other"} == {None}
 
+    def test_a_window_that_spans_less_than_two_flushes_is_refused(self, bench: FakeBench) -> None:
+        with pytest.raises(
+            BadInput, match=r"scenario overhead: window_s=1.9 must be at least 2: two times of writing, at most 1 s"
+        ):
+            run(bench, (self.LOGGING, OTHER), replace(STEADY, window_s=1.9))
+        assert bench.started == []
+
     def test_what_it_costs_to_write_them_is_what_the_window_costs(self, bench: FakeBench) -> None:
         burnt_s = 0.05
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from perfgate.selftest.doses import DOSES, NONE
-from perfgate.selftest.tables import tables
+from perfgate.selftest.rivals import ONE_PROCESS
+from perfgate.selftest.tables import HEADLINE, headline, tables
 
 METRICS = ("cpu_per_request_ms", "throughput_rps", "overhead_p50_ms", "overhead_p95_ms", "overhead_p99_ms", "rss_mib")
 
@@ -58,7 +59,7 @@ def found() -> dict[str, Any]:
         ],
         "rates": rates,
         "rivals": [
-            {"rule": "a rule", "data": "one process each", "dose": dose.name, "gates": 20, "fail": share(0.4)}
+            {"rule": "a rule", "data": ONE_PROCESS, "dose": dose.name, "gates": 20, "fail": share(0.4)}
             for dose in DOSES
         ],
     }
@@ -74,6 +75,22 @@ def test_what_it_rests_on_comes_first() -> None:
     ):
         assert words in " ".join(heading.split())
     assert "2.1% between processes" in heading
+
+
+def test_the_headline_has_a_row_for_each_profile_and_each_other_rule() -> None:
+    head, _, gate, release, rule = headline(found()).splitlines()
+    assert [cell.strip() for cell in head.strip("|").split("|")][3:-1] == [f"finds {dose.name}" for dose in HEADLINE]
+    assert gate.startswith("| perfgate, profile `gate` | 10 % (9 to 11) | 30 % (29 to 31) | 11 % (10 to 12) |")
+    assert gate.endswith("| 2.5, at most 4.0 |")
+    assert release.startswith("| perfgate, profile `release` |")
+    assert rule.startswith("| a rule | 40 % (39 to 41) |  | 40 % (39 to 41) |")
+    assert headline(found()) in tables(found())
+
+
+def test_an_interval_without_width_is_left_out_of_the_headline() -> None:
+    sure = found()
+    sure["rivals"] = [one | {"fail": {"value": 1.0, "low": 1.0, "high": 1.0}} for one in sure["rivals"]]
+    assert headline(sure).splitlines()[-1].startswith("| a rule | 100 % |  | 100 % |")
 
 
 def test_each_profile_has_its_margins_and_a_row_for_each_dose() -> None:
