@@ -1,13 +1,13 @@
 """Records with known content, made in one call."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from perfgate.comparison_verdict import judge_comparison
 from perfgate.experiment import health
 from perfgate.experiment.measurement import Measurement
 from perfgate.record import JudgementRecord, MeasurementRecord, Record
-from perfgate.run import judgement_record, measurement_record
+from perfgate.record_entries import judgement_record, measurement_record
 from perfgate.thresholds import Apparatus, Limit
 from perfgate.verdict import judge
 from tests.harness import synthetic
@@ -15,6 +15,16 @@ from tests.harness import synthetic
 APPARATUS = Apparatus(
     dispatch_lag_p99_ms=2, sent_ratio_min=0.98, generator_cpu_ratio_max=0.8, direct_p95_above_mock_delay_ms=5
 )
+
+#: As a record holds it.
+HOST: Final = {
+    "cores_allowed": 2,
+    "cores_online": 2,
+    "cpu_model": "AMD EPYC",
+    "memory_bytes": 24 * 1024**3,
+    "kernel": "6.8.0",
+    "load_1m": 0.1,
+}
 
 
 def a_record(**changes: Any) -> Record:
@@ -32,6 +42,8 @@ def a_record(**changes: Any) -> Record:
         "on_invalid": "warn",
         "thresholds_path": "thresholds.yaml",
         "thresholds_sha256": "0",
+        "thresholds_text": "",
+        "computed_with": {"perfgate": "0"},
         "host": {},
         "host_class": None,
         "affinity": {},
