@@ -24,6 +24,7 @@ from perfgate.report.provenance import Version, host_facts, reproduce, said_of_a
 from perfgate.report.rows import Row, row_of, worst
 from perfgate.report.series import latency_pictures, load_picture, load_words, rounds_picture, use_picture
 from perfgate.report.side_by_side import pairings, warnings
+from perfgate.report.terminal import drifts, waivers
 from perfgate.verdict import Verdict
 
 
@@ -54,6 +55,8 @@ class _Run:
     rows: Sequence[Row]
     worst_first: Sequence[Row]
     explained: Sequence[Row]
+    waivers: Sequence[str]
+    drifts: Sequence[str]
     host: Mapping[str, str]
     versions: Sequence[Version]
     reproduce: str
@@ -140,6 +143,8 @@ def _run(run: ReportedRun, number: int) -> _Run:
         rows=rows,
         worst_first=worst_first,
         explained=[row for row in worst_first if row.verdict is not Verdict.PASS],
+        waivers=waivers(record.judgements),
+        drifts=drifts(record.judgements),
         host=host_facts(record),
         versions=versions(record),
         reproduce=plain(reproduce(record), 10_000),

@@ -19,12 +19,14 @@ from perfgate.report.plain_text import plain
 from perfgate.report.provenance import host_words, reproduce, said_of_apparatus, versions
 from perfgate.report.rows import Row, row_of, worst
 from perfgate.report.side_by_side import Pairing, pairings, warnings
+from perfgate.report.terminal import drifts, waivers
 from perfgate.verdict import Verdict
 
 #: What GitHub takes for the summary of one step; more, and it shows nothing at all.
 STEP_SUMMARY_BYTES_MAX: Final = 1024 * 1024
 WORST_SHOWN: Final = 3
 VERSIONS_SHOWN: Final = 8
+WAIVERS_SHOWN: Final = 10
 #: Of one text, so that one body of an error does not push everything else out of sight.
 CELL_CHARS_MAX: Final = 300
 COMMAND_CHARS_MAX: Final = 2_000
@@ -113,7 +115,11 @@ def _parts_of(record: Record, number: str) -> list[_Part]:
         ),
         _Part(
             ["", "<details><summary>Why, where the limits stand, and notes</summary>", ""],
-            [*map(_explained, rows), *(f"- {code(note)}" for note in record.notes)],
+            [
+                *map(_explained, rows),
+                *(f"- drift: {code(line)}" for line in drifts(record.judgements)),
+                *(f"- {code(note)}" for note in record.notes),
+            ],
             ["", "</details>"],
         ),
     ]
@@ -132,6 +138,10 @@ def _at_a_glance(record: Record, summing: Summing, rows: Sequence[Row], number: 
     ]
     if len(summing.open_questions) > WORST_SHOWN:
         lines.append(f"- and {len(summing.open_questions) - WORST_SHOWN:,} more without a verdict")
+    waived = waivers(record.judgements)
+    lines += [f"- **WAIVER** {code(line, 2 * CELL_CHARS_MAX)}" for line in waived[:WAIVERS_SHOWN]]
+    if len(waived) > WAIVERS_SHOWN:
+        lines.append(f"- and {len(waived) - WAIVERS_SHOWN:,} more waivers in report.html")
     if summing.outcome is Outcome.INVALID:
         lines += ["", "INVALID is not a pass: this machine could not tell, for the reasons below."]
     if shown:

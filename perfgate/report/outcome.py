@@ -4,15 +4,13 @@ Comes in: a `Record`. Goes out: an `Outcome` and words. No I/O. A run that did n
 is never a PASS, whatever its verdicts are so far.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from perfgate.exit_codes import ExitCode
 from perfgate.record import Record
-from perfgate.report.terminal import MEANINGS
-from perfgate.verdict import Verdict
+from perfgate.report.terminal import MEANINGS, counted
 
 #: Exit codes of runs that were ended by something other than a verdict.
 _BROKEN: Final = (ExitCode.INTERRUPTED, ExitCode.INTERNAL, ExitCode.BAD_INPUT, ExitCode.STACK_FAILED)
@@ -34,7 +32,7 @@ class Summing:
 
     Args:
         outcome: the word.
-        counts: `9 PASS, 1 FAIL, 0 INVALID`.
+        counts: `9 PASS (2 of them waived), 1 FAIL, 0 INVALID`.
         ended: how it ended: its exit code and what that means, or that it has none.
         open_questions: what was declared and has no verdict, a sentence each.
     """
@@ -47,10 +45,9 @@ class Summing:
 
 def summed_up(record: Record) -> Summing:
     """A run in one word and one line."""
-    counted = Counter(judgement.verdict for judgement in record.judgements)
     return Summing(
         outcome=_outcome(record),
-        counts=", ".join(f"{counted[verdict.value]} {verdict}" for verdict in Verdict),
+        counts=counted(record.judgements),
         ended=_ended(record.exit_code),
         open_questions=tuple(record.without_verdict()),
     )

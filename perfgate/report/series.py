@@ -26,6 +26,7 @@ from perfgate.record import (
     JudgementRecord,
     MeasurementRecord,
     OpenLoopRecord,
+    SearchRecord,
     WindowRecord,
 )
 
@@ -181,7 +182,7 @@ class LoadPoint:
 
 @dataclass(frozen=True, slots=True)
 class LoadPicture:
-    """Throughput and latency of each arm, by name, under each load in the order of throughput."""
+    """Throughput and latency of each arm, by name, under each load: in the order of throughput, or of rates tried."""
 
     of_arms: Mapping[str, tuple[LoadPoint, ...]]
 
@@ -218,7 +219,7 @@ _DRAWN: Final = tuple(
 
 
 def latency_pictures(measurement: MeasurementRecord, judgements: Sequence[JudgementRecord]) -> list[LatencyPicture]:
-    """Percentiles of each arm: latency, and of streams first tokens and gaps.
+    """Percentiles of each arm: latency, and of streams first tokens and gaps; none of a search for a capacity.
 
     Args:
         measurement: of a scenario.
@@ -227,6 +228,8 @@ def latency_pictures(measurement: MeasurementRecord, judgements: Sequence[Judgem
     Raises:
         NotDrawable: a histogram cannot be read.
     """
+    if measurement.search is not None:
+        return []  # windows of many rates, some of them more than the gateway carries
     pictures = []
     for field, what in _KINDS.items():
         curves = []
@@ -247,6 +250,8 @@ def rounds_picture(measurement: MeasurementRecord, judgements: Sequence[Judgemen
     Raises:
         NotDrawable: a histogram cannot be read.
     """
+    if measurement.search is not None:
+        return None
     of_metric = {judged.metric: judged for judged in judgements}
     arms = {arm.name for arm in measurement.arms}
     if {BASELINE, CANDIDATE} <= arms:
@@ -299,9 +304,13 @@ def use_picture(measurement: MeasurementRecord) -> UsePicture | None:
 def load_picture(measurement: MeasurementRecord) -> LoadPicture | None:
     """Throughput and latency of arms with a gateway; None where none was measured under more than one load.
 
+    Of a search for a capacity it is the curve of the rates that were tried, in their order.
+
     Raises:
         NotDrawable: a histogram cannot be read.
     """
+    if measurement.search is not None:
+        return _searched(measurement.search)
     of_arms: dict[str, tuple[LoadPoint, ...]] = {}
     for arm in measurement.arms:
         if arm.gateway is None:
@@ -334,6 +343,15 @@ def merged(windows: Sequence[WindowRecord], field: str) -> Histogram:
     if not windows:
         return Histogram((), (), 0)
     return Histogram.merged([_decoded(getattr(window.load, field)) for window in windows])
+
+
+def _searched(search: SearchRecord) -> LoadPicture | None:
+    of_arms: dict[str, list[LoadPoint]] = {}
+    for point in sorted(search.curve, key=lambda point: point.offered_rps):
+        if point.p50_ms is not None and point.p95_ms is not None:
+            load = f"{point.offered_rps:.4g} requests/s"
+            of_arms.setdefault(point.arm, []).append(LoadPoint(load, point.answered_rps, point.p50_ms, point.p95_ms))
+    return LoadPicture({arm: tuple(points) for arm, points in of_arms.items()}) if of_arms else None
 
 
 def load_words(schedule: OpenLoopRecord | ClosedLoopRecord) -> str:

@@ -224,14 +224,18 @@ def _cross_checks(loads: Sequence[LoadRecord]) -> list[str]:
     return [*lines, line]
 
 
-def closing_line(record: Record, code: ExitCode) -> str:
-    """`perfgate: 9 PASS (2 of them waived), 1 FAIL, 0 INVALID …`."""
-    counts = Counter(judgement.verdict for judgement in record.judgements)
-    waived = sum(judgement.is_waived for judgement in record.judgements)
+def counted(judgements: Sequence[JudgementRecord]) -> str:
+    """`9 PASS (2 of them waived), 1 FAIL, 0 INVALID`."""
+    counts = Counter(judgement.verdict for judgement in judgements)
+    waived = sum(judgement.is_waived for judgement in judgements)
     aside = {Verdict.PASS: f" ({waived} of them waived)"} if waived else {}
-    said = ", ".join(f"{counts[verdict.value]} {verdict}{aside.get(verdict, '')}" for verdict in Verdict)
+    return ", ".join(f"{counts[verdict.value]} {verdict}{aside.get(verdict, '')}" for verdict in Verdict)
+
+
+def closing_line(record: Record, code: ExitCode) -> str:
+    """`perfgate: 9 PASS, 1 FAIL, 0 INVALID; profile …`."""
     gateway = f"{record.gateway} against {record.baseline}" if record.baseline is not None else record.gateway
     return (
-        f"perfgate: {said}; profile {record.profile}, {gateway}, seed {record.seed}; "
+        f"perfgate: {counted(record.judgements)}; profile {record.profile}, {gateway}, seed {record.seed}; "
         f"exit code {int(code)}: {MEANINGS[code]}"
     )

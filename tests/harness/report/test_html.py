@@ -275,6 +275,16 @@ def test_a_run_that_has_nothing_yet_is_a_page_all_the_same() -> None:
     assert "INCOMPLETE overhead did not run" in text
 
 
+def test_a_waiver_stands_where_it_cannot_be_overlooked() -> None:
+    waived = a_judgement("overhead", "overhead_p95_ms", maximum=5.0, ceiling=60.0)
+    text = _Read(page([reported(a_run(judgements=[waived], exit_code=0))])).text
+    assert "1 PASS (1 of them waived)" in text
+    assert text.index(
+        "Waiver overhead: gateway overhead, p95: at most 5 ms is waived up to at most 60 ms"
+    ) < text.index("What failed first")
+    assert "PASS , waived" in text
+
+
 def test_an_invalid_run_says_that_this_is_no_pass() -> None:
     invalid = a_judgement("overhead", "overhead_p95_ms", synthetic.measurement(lag_ms=9))
     text = _Read(page([reported(a_run(judgements=[invalid], exit_code=10))])).text

@@ -97,6 +97,18 @@ def test_a_run_that_passed_shows_what_is_closest_to_its_limit() -> None:
     assert "Closest to their limits:" in summary([a_run(PASSED)])
 
 
+def test_a_waiver_stands_where_it_cannot_be_overlooked() -> None:
+    waived = a_judgement("overhead", "overhead_p95_ms", maximum=5.0, ceiling=60.0)
+    text = summary([a_run(waived)])
+    glance = rendered(text.split("<details>")[0]).text
+    assert "1 PASS (1 of them waived), 0 FAIL, 0 INVALID of 1 limits" in glance
+    assert (
+        "WAIVER overhead: gateway overhead, p95: at most 5 ms is waived up to at most 60 ms until 9999-12-31 "
+        "(thresholds.yaml:9), needed: mended soon (https://x.test/1)"
+    ) in glance
+    assert "| **PASS**, waived | <code>overhead</code>" in text
+
+
 def test_an_invalid_run_says_that_this_is_no_pass() -> None:
     invalid = a_judgement("overhead", "overhead_p95_ms", synthetic.measurement(lag_ms=9))
     text = summary([a_run(invalid)])

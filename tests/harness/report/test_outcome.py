@@ -55,6 +55,13 @@ def test_verdicts_are_counted_and_the_end_is_told() -> None:
     assert summing.ended == "exit code 10: something could not be judged"
 
 
+def test_what_passed_by_a_waiver_is_counted_apart() -> None:
+    waived = a_judgement("overhead", "overhead_p95_ms", maximum=5.0, ceiling=60.0)
+    assert summed_up(a_record(judgements=[PASSED, waived], exit_code=0)).counts == (
+        "2 PASS (1 of them waived), 0 FAIL, 0 INVALID"
+    )
+
+
 @pytest.mark.parametrize(
     ("exit_code", "words"), [(None, "no exit code: it is still running, or was killed"), (77, "exit code 77")]
 )

@@ -32,6 +32,14 @@ def test_a_row_has_figure_interval_limit_and_the_value_that_would_have_failed() 
     assert row.nearness == pytest.approx(estimate.value / 25)
 
 
+def test_a_pass_by_a_waiver_is_told_apart_and_would_have_failed_from_its_ceiling_on() -> None:
+    row, plain = (row_of(a_judgement("overhead", "overhead_p95_ms", maximum=5.0, ceiling=c)) for c in (60.0, None))
+    assert (row.verdict, row.said, row.is_waived, row.limit) == (Verdict.PASS, ", waived", True, "at most 5 ms")
+    assert row.reason.startswith("waived: ")
+    assert float(row.fails_from.removesuffix(" ms")) > 60
+    assert (plain.verdict, plain.said, plain.is_waived) == (Verdict.FAIL, "", False)
+
+
 def test_a_share_of_errors_has_no_value_that_would_have_failed() -> None:
     row = row_of(a_judgement("overhead", "error_ratio", maximum=0.001))
     assert (row.fails_from, row.nearness, row.unit) == ("", 0.0, "")

@@ -22,6 +22,7 @@ from perfgate.report.series import (
     use_picture,
 )
 from tests.harness import synthetic
+from tests.harness.experiment.test_capacity_figures import tried
 from tests.harness.report.conftest import a_compared_judgement, a_judgement, a_measurement, two_arms
 
 PLAIN = synthetic.measurement()
@@ -236,6 +237,18 @@ def test_an_arm_under_two_loads_has_throughput_and_latency_of_both_in_the_order_
     assert many.throughput_rps == pytest.approx(25.0)  # 100 requests in each window of 4 s
     assert few.p50_ms == pytest.approx(250, rel=0.03)
     assert load_picture(measurement_record(measured)) is None
+
+
+def test_a_search_for_a_capacity_is_the_curve_of_the_rates_that_it_tried_and_nothing_else() -> None:
+    searched = measurement_record(tried())
+    picture = load_picture(searched)
+    assert picture is not None
+    assert searched.search is not None
+    assert set(picture.of_arms) == {point.arm for point in searched.search.curve}
+    loads = [point.load for point in picture.of_arms["gateway"]]
+    assert loads == [f"{rate} requests/s" for rate in (15, 30, 60, 64, 72, 80, 84, 120)]
+    assert latency_pictures(searched, []) == []
+    assert rounds_picture(searched, []) is None
 
 
 def test_a_load_is_put_in_words() -> None:
