@@ -1,1 +1,0 @@
-"""LiteLLM's published benchmark page, run here and set beside what was measured."""
