@@ -9,6 +9,9 @@ Run     pytest tests/perf --profile faults
         pytest tests/perf --profile faults --scenarios fault_sink_hangs
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 
 from perfgate.experiment.faults import FAULTS, Fault
@@ -23,18 +26,12 @@ RECORDS = ("fault_records_missing_ratio", "fault_records_repeated_ratio")
 ROWS = ("fault_spend_rows_missing_ratio", "fault_key_spend_error_ratio")
 
 
-def metrics_of(fault: Fault) -> tuple[str, ...]:
-    return (*USERS, *MEMORY, *(RECORDS if fault.callback is not None else ()), *(ROWS if fault.database else ()))
+def cases(faults: Iterable[Fault]) -> list[Any]:
+    return [pytest.param(fault, id=fault.name, marks=pytest.mark.scenario(fault.scenario)) for fault in faults]
 
 
-CASES = [
-    pytest.param(fault, metric, id=f"{fault.name}-{metric}", marks=pytest.mark.scenario(fault.scenario))
-    for fault in FAULTS.values()
-    for metric in metrics_of(fault)
-]
-
-
-@pytest.fixture(scope="module")
+# A metric is no parameter of the module's: pytest would group tests by it too, and measure faults again and again.
+@pytest.fixture(scope="module", params=cases(FAULTS.values()))
 def fault(request: pytest.FixtureRequest) -> Fault:
     found: Fault = request.param
     return found
@@ -50,6 +47,18 @@ def measured(faults: Faults, fault: Fault) -> Measurement:
     return faults.run(fault)
 
 
-@pytest.mark.parametrize(("fault", "metric"), CASES, indirect=["fault"], scope="module")
+@pytest.mark.parametrize("metric", [*USERS, *MEMORY])
 def test_a_fault_stays_where_it_is(measured: Measurement, limits: Limits, metric: str) -> None:
+    limits.check(metric, measured)
+
+
+@pytest.mark.parametrize("fault", cases(fault for fault in FAULTS.values() if fault.callback), indirect=True)
+@pytest.mark.parametrize("metric", RECORDS)
+def test_every_request_is_logged_once(measured: Measurement, limits: Limits, metric: str) -> None:
+    limits.check(metric, measured)
+
+
+@pytest.mark.parametrize("fault", cases(fault for fault in FAULTS.values() if fault.database), indirect=True)
+@pytest.mark.parametrize("metric", ROWS)
+def test_every_request_is_paid_for(measured: Measurement, limits: Limits, metric: str) -> None:
     limits.check(metric, measured)
