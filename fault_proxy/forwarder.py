@@ -119,11 +119,11 @@ class Forwarder:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             self._opened += 1
-            task = self._loop.create_task(self._dial(client))
+            task = self._loop.create_task(self._dial(client, self.fault))
             self._dialling[task] = client
 
-    async def _dial(self, client: socket.socket) -> None:
-        """Connect a client to the target."""
+    async def _dial(self, client: socket.socket, accepted_under: Fault) -> None:
+        """Connect a client to the target, under the fault that is in force by then."""
         me = asyncio.current_task()
         assert me is not None
         target = None
@@ -148,9 +148,12 @@ class Forwarder:
             if target is not None:
                 reset(target)
         else:
-            self._connections.add(
-                Connection(self._loop, client, target, self.fault, self._to_target, self._to_client, self._on_end)
+            connection = Connection(
+                self._loop, client, target, accepted_under, self._to_target, self._to_client, self._on_end
             )
+            self._connections.add(connection)
+            if self.fault is not accepted_under:
+                connection.switch(self.fault)
         finally:
             self._dialling.pop(me, None)
             self._make_room()

@@ -226,6 +226,17 @@ def test_drop_after_resets_each_new_connection_after_so_many_bytes_of_both_direc
     assert (counts["reset"], counts["bytes_to_target"], counts["bytes_to_client"]) == (2, 3200, 800)
 
 
+def test_a_connection_that_was_accepted_before_is_not_new_to_drop_after(between: Between) -> None:
+    between.proxy.put("hang")
+    client = between.connect()
+    while between.proxy.counts()["opened"] == 0:
+        pass
+    between.proxy.put("drop_after", after_bytes=1000)
+    target = between.accept()
+    client.sendall(b"q" * 2000)
+    assert received(target, 2000) == b"q" * 2000
+
+
 def test_connections_of_drop_after_are_safe_once_it_has_ended(between: Between) -> None:
     between.proxy.put("drop_after", after_bytes=10)
     client, target = between.pair()
