@@ -5,6 +5,7 @@ the suite that uses it.
 
     __main__.py    options, the socket, the server process
     app.py         requests in, replies out: routing
+    realtime.py    a WebSocket's session, from its handshake to its end
     client.py      who waits for a reply, as long as it is there
     instants.py    waits of many requests, each to an instant of its own
     alarm.py       one wait, to a fraction of a millisecond
@@ -13,4 +14,7 @@ the suite that uses it.
     behaviour.py   behaviours as values, and the grammar of model names
     counts.py      what was received and how it ended
     reply.py       the bytes of replies and errors in OpenAI's format
+    api_replies.py the same of embeddings, responses and messages
+    realtime_events.py the events of sessions, in two editions
+    ids.py         names that nothing else has
 """

@@ -78,7 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
         MockOpenAI(default, options.announce_token),
         loop="uvloop",
         http="httptools",
-        ws="none",
+        ws="wsproto",
+        # Sessions that a gateway lets wait are not ended by us, and nothing is compressed.
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
         lifespan="off",
         interface="asgi3",
         log_config=None,

@@ -1,12 +1,13 @@
 """Which request gets which reply, and when?
 
-Comes in: ASGI's scope, receive and send. Goes out: one reply a request, whole or as a stream, or none for a hang.
+Comes in: ASGI's scope, receive and send. Goes out: one reply a request, whole or as a stream, or none for a hang; a
+WebSocket is handed to a session (realtime.py).
 Plain ASGI without a framework: the mock has to be cheaper than everything it is used to measure.
 """
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Final
@@ -14,18 +15,30 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from mock_openai.admin import BadAdminCall, SetBehaviour, SetRecording, parsed
-from mock_openai.behaviour import Behaviour, UnknownBehaviour
+from mock_openai.api_replies import Api, ApiReplies, complaint, refusal
+from mock_openai.behaviour import Behaviour, UnknownBehaviour, error_words
 from mock_openai.client import Client, Message, Receive, Send
 from mock_openai.counts import UNKNOWN_PATH, Counts, Recording
+from mock_openai.ids import UniqueIds
 from mock_openai.in_force import BehavioursInForce, Ruling
 from mock_openai.instants import Instants
+from mock_openai.realtime import REALTIME_PATHS, Handshake, Session, reject
 from mock_openai.reply import ChatReplies, Reply, error_reply, json_reply, models_reply
 
 Control = Callable[[bytes], Reply]
 
-CHAT_PATHS: Final = frozenset({"/v1/chat/completions", "/chat/completions"})
+_APIS: Final[tuple[tuple[str, Api], ...]] = (
+    ("/chat/completions", "chat"),
+    ("/embeddings", "embeddings"),
+    ("/responses", "responses"),
+    ("/messages", "messages"),
+)
+#: What a POST to each path asks for.
+ASKED_AT: Final[Mapping[str, Api]] = {f"{below}{path}": api for path, api in _APIS for below in ("", "/v1")}
+#: Where a model is asked: where a gateway sends requests on to.
+MODEL_PATHS: Final = frozenset(ASKED_AT) | REALTIME_PATHS
 MODELS_PATHS: Final = frozenset({"/v1/models", "/models"})
-COUNTED_PATHS: Final = CHAT_PATHS | MODELS_PATHS
+COUNTED_PATHS: Final = MODEL_PATHS | MODELS_PATHS
 
 #: Listed although every name is accepted, since some clients refuse an empty list of models.
 LISTED_MODEL: Final = "gpt-4o-mini"
@@ -44,6 +57,8 @@ class MockOpenAI:
         self._created_s = int(time.time())
         self._behaviours = BehavioursInForce(default, time.monotonic())
         self._chat_replies = ChatReplies()
+        self._ids = UniqueIds()
+        self._api_replies = ApiReplies(self._ids)
         self._counts = Counts()
         self._recording = Recording()
         self._controls: dict[str, dict[str, Control]] = {
@@ -58,17 +73,18 @@ class MockOpenAI:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
+        if scope["type"] == "websocket":
+            await self._realtime(scope, receive, send)
+            return
         if scope["type"] != "http":
-            raise ValueError(
-                f"this app answers HTTP only, not {scope['type']!r}: run it with lifespan and websocket off"
-            )
+            raise ValueError(f"this app answers HTTP and WebSockets, not {scope['type']!r}: run it with lifespan off")
         method, path = scope["method"], scope["path"]
         body = await _whole_body(receive)
         if body is None:  # the client left in the middle of its request
             return
         client = Client(receive, send)
-        if path in CHAT_PATHS and method == "POST":
-            await self._chat(path, body, client)
+        if path in ASKED_AT and method == "POST":
+            await self._answer(path, body, client)
             return
         # A reset replaces the counts; a request is booked to the end where it was booked when it came.
         counts = self._counts if path in COUNTED_PATHS or path not in self._controls else None
@@ -81,10 +97,31 @@ class MockOpenAI:
         elif counts is not None:
             counts.disconnected()
 
-    async def _chat(self, path: str, body: bytes, client: Client) -> None:
-        counts = self._counts
+    async def _realtime(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One session, from its handshake to its end."""
+        if (await receive())["type"] != "websocket.connect":
+            return
+        counts, path = self._counts, scope["path"]
+        known = path in REALTIME_PATHS
+        counts.received(path if known else UNKNOWN_PATH)
+        if not known:
+            refused = error_reply(
+                404, f"Unknown path {path}; this mock has sessions at /v1/realtime.", code="unknown_url"
+            )
+        elif not (handshake := Handshake.of_scope(scope)).model:
+            refused = error_reply(400, "The query must name a model: ?model=NAME.", param="model")
+        else:
+            counts.received_for(handshake.model)
+            session = Session(handshake, receive, send, self._behaviours, self._instants, counts, self._ids)
+            await session.run()
+            return
+        await reject(refused, scope, send)
+        counts.replied(refused.status)
+
+    async def _answer(self, path: str, body: bytes, client: Client) -> None:
+        counts, api = self._counts, ASKED_AT[path]
         counts.received(path)
-        decision = self._decide(body, counts)
+        decision = self._decide(api, body, counts)
         if isinstance(decision, Reply):
             reply = decision
         else:
@@ -100,7 +137,7 @@ class MockOpenAI:
             if request.get("stream") and not ruling.is_error:
                 await self._stream(request, ruling, len(body), counts, client)
                 return
-            reply = self._ruled_reply(request["model"], ruling, len(body))
+            reply = self._ruled_reply(api, request, ruling, len(body))
         if await client.gets(*_messages(reply)):
             counts.replied(reply.status)
         else:
@@ -144,44 +181,54 @@ class MockOpenAI:
         """Made by the first request, since it belongs to the event loop that runs it."""
         return Instants()
 
-    def _decide(self, body: bytes, counts: Counts) -> Reply | tuple[dict[str, Any], Ruling]:
+    def _decide(self, api: Api, body: bytes, counts: Counts) -> Reply | tuple[dict[str, Any], Ruling]:
         """Either the refusal of a wrong request, or the request and what happens to it."""
         try:
             request = from_json(body, allow_inf_nan=False)
         except ValueError as error:
-            return error_reply(400, f"The body is not valid JSON: {error}.")
+            return refusal(api, 400, f"The body is not valid JSON: {error}.")
         if not isinstance(request, dict):
-            return error_reply(400, "The body must be a JSON object.")
+            return refusal(api, 400, "The body must be a JSON object.")
         model = request.get("model")
         if not isinstance(model, str) or not model:
-            return error_reply(400, "The body must name a model: a text that is not empty.", param="model")
+            return refusal(api, 400, "The body must name a model: a text that is not empty.", param="model")
         counts.received_for(model)
         if self._recording.on:
             self._recording.add(request)
+        if (wrong := complaint(api, request)) is not None:
+            message, param = wrong
+            return refusal(api, 400, message, param=param)
         arrived_mono_s = time.monotonic()
         try:
             active = self._behaviours.of(model, arrived_mono_s)
         except UnknownBehaviour as error:
-            return error_reply(400, str(error), param="model", code="unknown_behaviour")
+            return refusal(api, 400, str(error), param="model", code="unknown_behaviour")
         return request, active.rule(arrived_mono_s)
 
-    def _ruled_reply(self, model: str, ruling: Ruling, prompt_bytes: int) -> Reply:
-        error = ruling.behaviour.error
+    def _ruled_reply(self, api: Api, request: dict[str, Any], ruling: Ruling, prompt_bytes: int) -> Reply:
+        error, reply_bytes = ruling.behaviour.error, ruling.behaviour.reply_bytes
         if error is None or not ruling.is_error:
-            return self._chat_replies.make(model, ruling.behaviour.reply_bytes, prompt_bytes)
-        return error_reply(
+            if api == "chat":
+                return self._chat_replies.make(request["model"], reply_bytes, prompt_bytes)
+            return self._api_replies.make(api, request, reply_bytes, prompt_bytes)
+        return refusal(
+            api,
             error.status,
-            f"The mock answers {error.status} to a share of {error.rate:g} of these requests, as it was told to.",
+            error_words(error),
             code="mock_error",
             retry_after_s=None if error.status == 500 else error.retry_after_s,
         )
 
     def _control_reply(self, method: str, path: str, body: bytes) -> Reply:
         by_method = self._controls.get(path)
-        if by_method is None and path not in CHAT_PATHS:
-            known = ", ".join(sorted(CHAT_PATHS | self._controls.keys()))
+        if by_method is None and path not in MODEL_PATHS:
+            known = ", ".join(sorted(MODEL_PATHS | self._controls.keys()))
             return error_reply(404, f"Unknown path {path}; this mock has {known}.", code="unknown_url")
         control = by_method.get(method) if by_method else None
+        if control is None and path in REALTIME_PATHS:
+            return error_reply(
+                426, f"{path} is a WebSocket: connect to it with Upgrade: websocket.", code="no_websocket"
+            )
         if control is None:
             allowed = ", ".join(by_method or ["POST"])
             reply = error_reply(405, f"{path} does not take {method}, but {allowed}.", code="method_not_allowed")

@@ -25,6 +25,10 @@ MAX_REPLY_BYTES: Final = 1_048_576
 DEFAULT_REPLY_BYTES: Final = 64
 MAX_CHUNKS: Final = 10_000
 MAX_EVERY_MS: Final = 60_000
+MAX_RESPONSES: Final = 1_000_000
+#: Close codes of RFC 6455, section 7.4, that an endpoint may send; 1004, 1005, 1006 and 1015 are never on the wire.
+_CLOSE_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+_FREE_CLOSE_CODES: Final = range(3000, 5000)
 #: Content chunks of a stream whose behaviour says nothing of them; so many that a cut after a few needs no more said.
 DEFAULT_CHUNKS: Final = 8
 
@@ -37,7 +41,8 @@ _MILLION: Final = 1_000_000
 GRAMMAR: Final = (
     "mock-PART or mock-PART+PART..., each part at most once: delay-<N>ms or delay-<p50>:<p90>:<p95>:<p99>ms, "
     "stall-<N>ms-every-<S>s, error-<429|500|503>-rate-<0..1> (then -retry-after-<N>s if wanted), reply-<N>b, "
-    "chunks-<N>-every-<N>ms and cut-after-<N>-chunks (streams), hang (alone); "
+    "chunks-<N>-every-<N>ms and cut-after-<N>-chunks (streams), session-delay-<N>ms and "
+    "close-<code>-after-<N>-responses (realtime), hang (alone); "
     "for example mock-delay-20ms+reply-4096b"
 )
 
@@ -161,8 +166,31 @@ class Chunks:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class Close:
+    """A realtime session that the endpoint closes.
+
+    Args:
+        code: of the WebSocket's close frame, one that may be sent.
+        after_responses: how many responses it has had by then; 0 closes it as soon as it is created.
+    """
+
+    code: int
+    after_responses: Annotated[int, Field(ge=0, le=MAX_RESPONSES)]
+
+    def __post_init__(self) -> None:
+        """Refuse what is never sent."""
+        if self.code not in _CLOSE_CODES and self.code not in _FREE_CLOSE_CODES:
+            raise ValueError(
+                f"code={self.code} is no close code that is sent: 1000 to 1003, 1007 to 1014, 3000 to 4999"
+            )
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Behaviour:
     """How the mock answers one request; without arguments it answers at once and in full.
+
+    Of a realtime session each response is one request: its delay goes before its first delta, its chunks are deltas,
+    its error is a response that failed.
 
     Args:
         delay_ms: from the last byte of the request to the reply (of a stream: to its first chunk), errors included;
@@ -174,6 +202,8 @@ class Behaviour:
         error: None for one that never fails.
         hang: accepts the request and never answers; stands alone.
         reply_bytes: length of the message content.
+        session_delay_ms: of realtime sessions: from the open connection to `session.created`.
+        close: of realtime sessions: when the endpoint closes them; None for never.
     """
 
     delay_ms: Annotated[int, Field(ge=0, le=MAX_DELAY_MS)] = 0
@@ -184,11 +214,14 @@ class Behaviour:
     delay_shape: DelayShape | None = None
     chunks: Chunks | None = None
     cut_after_chunks: Annotated[int, Field(ge=1, le=MAX_CHUNKS)] | None = None
+    session_delay_ms: Annotated[int, Field(ge=0, le=MAX_DELAY_MS)] = 0
+    close: Close | None = None
 
     def __post_init__(self) -> None:
         """Refuse wishes that exclude each other."""
         answer = (self.delay_ms, self.stall, self.error, self.reply_bytes, self.delay_shape, self.chunks)
-        if self.hang and (*answer, self.cut_after_chunks) != (0, None, None, DEFAULT_REPLY_BYTES, None, None, None):
+        session = (self.cut_after_chunks, self.session_delay_ms, self.close)
+        if self.hang and (*answer, *session) != (0, None, None, DEFAULT_REPLY_BYTES, None, None, None, 0, None):
             raise ValueError("hang never answers, so it stands alone: no delay, stall, error, reply size or chunks")
         if self.delay_shape is not None and self.delay_ms:
             raise ValueError(f"delay_ms={self.delay_ms} and delay_shape are two delays: one of them")
@@ -201,6 +234,11 @@ class Behaviour:
     def chunks_count(self) -> int:
         """Chunks with content of a stream."""
         return self.chunks.count if self.chunks is not None else DEFAULT_CHUNKS
+
+
+def error_words(error: ErrorRate) -> str:
+    """What the mock says of an error that it was told to answer with."""
+    return f"The mock answers {error.status} to a share of {error.rate:g} of these requests, as it was told to."
 
 
 class UnknownBehaviour(ValueError):
@@ -285,6 +323,12 @@ _PARTS: Final[tuple[tuple[str, re.Pattern[str], _Build], ...]] = (
         lambda match: Chunks(count=int(match[1]), every_ms=int(match[2])),
     ),
     ("cut_after_chunks", re.compile(f"cut-after-({_WHOLE})-chunks"), lambda match: int(match[1])),
+    ("session_delay_ms", re.compile(f"session-delay-({_WHOLE})ms"), lambda match: int(match[1])),
+    (
+        "close",
+        re.compile(f"close-({_WHOLE})-after-({_WHOLE})-responses"),
+        lambda match: Close(code=int(match[1]), after_responses=int(match[2])),
+    ),
 )
 
 

@@ -26,6 +26,9 @@ class Counts:
     Each request is received once its body has arrived, and then ends once: replied, or disconnected (its client left
     before the reply was handed to the connection), or cut (a stream that broke off, as it was told to). So received =
     replied + disconnected + cut + in service, always.
+
+    A realtime session is one request, received with its handshake; replied (status 101) when it has ended in good
+    order, cut when the mock ended it as it was told to. Its responses are counted beside that.
     """
 
     def __init__(self) -> None:
@@ -35,6 +38,7 @@ class Counts:
         self._hung = 0
         self._disconnected = 0
         self._cut = 0
+        self._realtime_responses: dict[str, int] = {}
 
     def received(self, path: str) -> None:
         """A whole request has arrived."""
@@ -63,6 +67,10 @@ class Counts:
         """Its stream broke off, as it was told to."""
         self._cut += 1
 
+    def responded(self, status: str) -> None:
+        """A response of a realtime session is over: `completed`, `failed` or `cancelled`."""
+        self._realtime_responses[status] = self._realtime_responses.get(status, 0) + 1
+
     def as_json(self) -> dict[str, Any]:
         """All figures, the form of `GET /admin/counts`."""
         received = sum(self._received_by_path.values())
@@ -76,6 +84,7 @@ class Counts:
             "hung": self._hung,
             "disconnected": self._disconnected,
             "cut": self._cut,
+            "realtime_responses": self._realtime_responses,
             "in_service": received - replied - self._disconnected - self._cut,
         }
 
@@ -117,15 +126,18 @@ class Recording:
 
 
 def request_id(request: dict[str, Any]) -> str | None:
-    """The id that a load generator put at the start of the last message, or None.
+    """The id that a load generator put at the start of the last message, or of the input, or None.
 
-    An id is a UUID in its usual 36 characters, or 32 hexadecimal digits. Content in parts is looked up in the first.
+    An id is a UUID in its usual 36 characters, or 32 hexadecimal digits. Content in parts, and input in a list, is
+    looked up in the first.
 
     >>> request_id({"messages": [{"role": "user", "content": "0b54b3a8-8c4b-4f5e-9d6b-0d7a3a1c2e4f Hello"}]})
     '0b54b3a8-8c4b-4f5e-9d6b-0d7a3a1c2e4f'
     """
-    match request.get("messages"):
-        case [*_, {"content": str(text)}] | [*_, {"content": [{"text": str(text)}, *_]}]:
+    match request:
+        case {"messages": [*_, {"content": str(text)}] | [*_, {"content": [{"text": str(text)}, *_]}]} | {
+            "input": str(text) | [str(text), *_]
+        }:
             found = _UUID.match(text)
             return found[0] if found else None
         case _:

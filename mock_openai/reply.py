@@ -72,8 +72,7 @@ class ChatReplies:
             prompt_bytes: length of the request's body, for `usage`.
         """
         before_created, after_created = _fixed_parts(model, reply_bytes)
-        prompt_tokens = -(-prompt_bytes // BYTES_PER_TOKEN)
-        completion_tokens = -(-reply_bytes // BYTES_PER_TOKEN)
+        prompt_tokens, completion_tokens = tokens(prompt_bytes), tokens(reply_bytes)
         body = b'{"id":"%b%012x%b%d%b"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}' % (
             self._id_prefix,
             self._next(),
@@ -105,7 +104,7 @@ class ChatReplies:
         )
         ending = head + _chunk({}, "stop")
         if include_usage:
-            prompt_tokens, completion_tokens = -(-prompt_bytes // BYTES_PER_TOKEN), -(-reply_bytes // BYTES_PER_TOKEN)
+            prompt_tokens, completion_tokens = tokens(prompt_bytes), tokens(reply_bytes)
             usage = {
                 "prompt_tokens": prompt_tokens,
                 "completion_tokens": completion_tokens,
@@ -155,9 +154,7 @@ def models_reply(models: list[str], created_s: int) -> Reply:
 @lru_cache(maxsize=64)
 def _content_chunks(reply_bytes: int, chunks: int) -> tuple[bytes, ...]:
     """What follows the head of each content event; as equal shares of the content as whole bytes allow."""
-    content = _filler(reply_bytes)
-    edges = [reply_bytes * number // chunks for number in range(chunks + 1)]
-    return tuple(_chunk({"content": content[low:high]}, None) for low, high in pairwise(edges))
+    return tuple(_chunk({"content": part}, None) for part in spread(filler(reply_bytes), chunks))
 
 
 def _chunk(delta: dict[str, Any], finish_reason: str | None) -> bytes:
@@ -165,14 +162,26 @@ def _chunk(delta: dict[str, Any], finish_reason: str | None) -> bytes:
     return b'"choices":' + json.dumps(choices).encode() + b"}" + _EVENT_END
 
 
-def _filler(length: int) -> str:
+def filler(length: int) -> str:
+    """Text of so many bytes, always the same."""
     return (_FILLER * (length // len(_FILLER) + 1))[:length]
+
+
+def spread(text: str, parts: int) -> list[str]:
+    """The text in so many parts, as equal as whole characters allow."""
+    edges = [len(text) * number // parts for number in range(parts + 1)]
+    return [text[low:high] for low, high in pairwise(edges)]
+
+
+def tokens(length_bytes: int) -> int:
+    """What a text of so many bytes counts as in `usage`."""
+    return -(-length_bytes // BYTES_PER_TOKEN)
 
 
 @lru_cache(maxsize=64)
 def _fixed_parts(model: str, reply_bytes: int) -> tuple[bytes, bytes]:
     """What stands between id and `created`, and between `created` and usage; made once, since it may be long."""
-    message = {"role": "assistant", "content": _filler(reply_bytes), "refusal": None}
+    message = {"role": "assistant", "content": filler(reply_bytes), "refusal": None}
     choices = [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}]
     after = f',"model":{json.dumps(model)},"choices":{json.dumps(choices)},"system_fingerprint":null,'
     return b'","object":"chat.completion","created":', after.encode()

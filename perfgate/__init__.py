@@ -6,7 +6,10 @@ Where to look for what:
     measure/     what is observed               experiment/  arms, windows, rounds, generations
     stats/       pure maths                     thresholds   the schema of thresholds.yaml
     verdict      figures + limits -> verdict    record       the schema of a run's record
+    rules        which limits hold in a run     rejudge      record -> its verdicts again
     report/      record -> text                 plugin       pytest options, fixtures, hooks
+    selftest/    how often the gate is wrong    history/     releases beside one another, and a search
+    reproduce/   LiteLLM's published tables, run here
 """
 
 from typing import Final

@@ -73,7 +73,8 @@ def chosen_stack(settings: Settings, generations: int, look: Callable[[], Engine
         memory_per_instance_bytes=limits.memory_bytes,
     )
     if found and choice.backend == "containers":
-        cores, alive = plan_cores(os.sched_getaffinity(0)), gateway.instances * generations
+        cores = plan_cores(os.sched_getaffinity(0), settings.generator_processes)
+        alive = gateway.instances * generations
         check_limits(limits, instances=gateway.instances, alive=alive, cores=cores, engine=found[0])
         if settings.postgres_url is not None and is_on_loopback(settings.postgres_url):
             raise BadInput(
@@ -95,8 +96,10 @@ def lacking(services: Collection[str], chosen: ChosenStack, postgres_url: str | 
         BadInput: that server cannot be used.
     """
     gateway = chosen.gateway
-    if services and isinstance(chosen.gateway.source, RunningUrl):
-        return f"a gateway that perfgate starts, with {' and '.join(services)}; {chosen.gateway.source} runs already"
+    if services and isinstance(gateway.source, RunningUrl):
+        return f"a gateway that perfgate starts, with {' and '.join(services)}; {gateway.source} runs already"
+    if services and gateway.product != "litellm":
+        return f"a LiteLLM with {' and '.join(services)}; --litellm names {gateway.source}"
     if "postgres" in services and postgres_url is not None:
         alive = gateway.instances * chosen.generations
         checked_server(postgres_url, connections_needed(DATABASE_POOL_LIMIT, gateway.workers, alive))

@@ -193,6 +193,7 @@ def _difference(kept: Record, asked: Asked) -> str | None:
         "scenarios": (", ".join(kept.scenarios), ", ".join(asked.scenarios)),
         "backend": (kept.stack.backend, choice.backend),
         "images": (kept.stack.images, settings.images),
+        "generator": (kept.generator, settings.generator_words),
         "prisma_engine": (kept.stack.prisma_engine, settings.prisma_engine),
         "perfgate": (kept.perfgate_version, __version__),
     }

@@ -9,20 +9,36 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
+from perfgate.baseline_command import add_baseline
 from perfgate.calibrate import add_calibrate
+from perfgate.doctor.command import add_doctor
 from perfgate.errors import BadInput, PerfgateError
 from perfgate.exit_codes import ExitCode
+from perfgate.history.bisect_command import add_bisect
+from perfgate.history.command import add_history
 from perfgate.images_command import add_images
 from perfgate.load.command import add_load
+from perfgate.report.command import add_report
+from perfgate.reproduce.command import add_reproduce
 from perfgate.selftest.command import add_selftest
+from perfgate.sign_off_command import add_signoff
+from perfgate.verify_command import add_verify
 
 #: A further subcommand is a further function: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where
 #: run takes the options and returns an ExitCode.
 COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]] = (
     add_load,
+    add_doctor,
     add_calibrate,
+    add_baseline,
     add_images,
     add_selftest,
+    add_reproduce,
+    add_report,
+    add_signoff,
+    add_verify,
+    add_history,
+    add_bisect,
 )
 
 

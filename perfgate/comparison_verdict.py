@@ -30,6 +30,7 @@ from perfgate.verdict import (
     percent_words,
     seen_words,
 )
+from perfgate.waivers import WaiverStanding
 
 #: The chance of a FAIL anywhere in the family while every limit is kept, and of a PASS for a limit that is broken; of
 #: the whole run, all looks together.
@@ -41,15 +42,23 @@ def judge_comparison(measurement: Measurement, limits: Mapping[str, Limit], heal
 
     Args:
         measurement: after any look; what it may claim depends on which.
-        limits: by metric, as they hold in the run's profile; each is relative.
+        limits: by metric, as they hold in the run's profile; each is relative. What can fail is a limit or, where it is
+            waived, its ceiling: those make the family.
         health: of the apparatus.
     """
     measured = any(window.arm == CANDIDATE for window in measurement.windows)
     sent = measurement.requests(CANDIDATE) if measured else 0
     errors = measurement.errors(CANDIDATE) if measured else ()
 
+    held = {metric: limit.at_ceiling() or limit for metric, limit in limits.items()}
+
     def said(
-        limit: Limit, verdict: Verdict, reason: Reason, detail: str = "", compared: Compared | None = None
+        limit: Limit,
+        verdict: Verdict,
+        reason: Reason,
+        detail: str = "",
+        compared: Compared | None = None,
+        waived: WaiverStanding = WaiverStanding.NOT_JUDGED,
     ) -> Judgement:
         return Judgement(
             measurement.scenario,
@@ -63,6 +72,8 @@ def judge_comparison(measurement: Measurement, limits: Mapping[str, Limit], heal
             sent,
             detail,
             compared,
+            ceiling=None if limit.waiver is None else held[limit.metric],
+            waived=None if limit.waiver is None else waived,
         )
 
     def all_said(verdict: Verdict, reason: Reason, detail: str) -> Mapping[str, Judgement]:
@@ -100,14 +111,14 @@ def judge_comparison(measurement: Measurement, limits: Mapping[str, Limit], heal
             judgements[metric] = said(limit, Verdict.INVALID, Reason.NOT_MEASURED, str(error))
     alpha = alpha_at_look(ALPHA, measurement.look, measurement.looks)
     controls = {metric: again for metric in found if (again := control(measurement, metric)) is not None}
-    decisions = _decisions(found, limits, alpha)
-    complaint = _complaint(controls, limits, alpha)
+    decisions = _decisions(found, held, alpha)
+    complaint = _complaint(controls, held, alpha)
     for metric, comparison in found.items():
         limit, slowdown = limits[metric], comparison.slowdown
         claim, claim_is_open = _claim(limit, slowdown, alpha)
         compared = Compared(
             comparison,
-            allowed_ratio=_allowed(limit, comparison),
+            allowed_ratio=_allowed(held[metric], comparison),
             alpha=alpha,
             family=len(found),
             look=measurement.look,
@@ -120,11 +131,13 @@ def judge_comparison(measurement: Measurement, limits: Mapping[str, Limit], heal
             judgements[metric] = said(limit, Verdict.INVALID, Reason.CONTROL, complaint, compared)
         elif decisions[metric] is Decision.FAIL:
             different = f"different by {percent_words(slowdown.ratio)}" if limit.equivalent_within is not None else ""
-            judgements[metric] = said(limit, Verdict.FAIL, Reason.BEYOND, different, compared)
+            judgements[metric] = said(limit, Verdict.FAIL, Reason.BEYOND, different, compared, WaiverStanding.BROKEN)
+        elif decisions[metric] is Decision.PASS and (unkept := _unkept(limit, comparison, alpha)) is not None:
+            judgements[metric] = said(limit, Verdict.PASS, Reason.WAIVED, "", compared, unkept)
         elif decisions[metric] is Decision.PASS:
             better = "an improvement" if slowdown.is_improvement(alpha) else ""
             same = "equivalent" if limit.equivalent_within is not None else better
-            judgements[metric] = said(limit, Verdict.PASS, Reason.WITHIN, same, compared)
+            judgements[metric] = said(limit, Verdict.PASS, Reason.WITHIN, same, compared, WaiverStanding.NOT_NEEDED)
         else:
             detail = measurement.stopped
             if limit.equivalent_within is not None:
@@ -144,6 +157,19 @@ def _evidence(limit: Limit, comparison: Comparison) -> Evidence:
     if limit.equivalent_within is not None:
         return equivalence_evidence(comparison.slowdown, limit.equivalent_within)
     return regression_evidence(comparison.slowdown, _allowed(limit, comparison))
+
+
+def _unkept(limit: Limit, comparison: Comparison, alpha: float) -> WaiverStanding | None:
+    """Of a waived limit whose ceiling is kept, how much the waiver is needed; None when it is not, or there is none."""
+    if limit.waiver is None:
+        return None
+    match judge(_evidence(limit, comparison), alpha_fail=alpha, alpha_pass=alpha):
+        case Decision.PASS:
+            return None
+        case Decision.FAIL:
+            return WaiverStanding.NEEDED
+        case _:
+            return WaiverStanding.PERHAPS_NEEDED
 
 
 def _allowed(limit: Limit, comparison: Comparison) -> float:

@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     INVALID = 10  #: nothing failed, but something could not be judged
     INCOMPLETE = 11  #: a scenario of the profile has no verdict
     STACK_FAILED = 12  #: a service did not start, or died, or the record could not be written
+    ALTERED = 13  #: a sign-off bundle, or a record, does not hold what it says
 
 
 #: When several codes apply, the first of these wins: what is certain and actionable comes first.
@@ -27,6 +28,7 @@ PRECEDENCE: Final = (
     ExitCode.INTERRUPTED,
     ExitCode.INTERNAL,
     ExitCode.BAD_INPUT,
+    ExitCode.ALTERED,
     ExitCode.FAIL,
     ExitCode.STACK_FAILED,
     ExitCode.INCOMPLETE,

@@ -25,12 +25,13 @@ def add_images(commands: "argparse._SubParsersAction[Any]") -> None:
     build = parser.add_subparsers(metavar="COMMAND", required=True).add_parser(
         "build",
         help="build them from this checkout on a base image",
-        description="Build the images of mock, LiteLLM, PostgreSQL and Redis from this checkout; --images=built then "
-        "takes them. Packages come from the base's Debian and from where pip, uv and npm find them on this host.",
+        description="Build the images of mock, LiteLLM, PostgreSQL, Redis and Portkey from this checkout; "
+        "--images=built then takes them. Packages come from the base's Debian and from where pip, uv and npm find them "
+        "on this host.",
     )
     option = build.add_argument
     option("--base", metavar="IMAGE", help="a Debian, with or without Python; pulled when it is missing")
-    option("--only", default="", metavar="ROLES", help="build only these of mock,litellm,postgres,redis")
+    option("--only", default="", metavar="ROLES", help="build only these of mock,litellm,postgres,redis,portkey")
     option(
         "--litellm",
         action="append",

@@ -20,34 +20,45 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import pytest
 
 from perfgate.benchmarks import SingleRequests
 from perfgate.errors import BadInput, PerfgateError, StackFailed
 from perfgate.exit_codes import ExitCode
 from perfgate.experiment import sink_ledger
-from perfgate.experiment.arms import BASELINE, CANDIDATE, Arm
+from perfgate.experiment.arms import BASELINE, CANDIDATE, DIRECT_SUFFIX, Arm, GatewaySpec
 from perfgate.experiment.bench import RunningGateway, StackBench
+from perfgate.experiment.capacity import SearchPlan, search_capacity
+from perfgate.experiment.comparison_plan import MEMORY_BYTES as GATEWAY_BYTES
 from perfgate.experiment.fault_cycles import CyclesPlan, run_cycles
 from perfgate.experiment.faults import Fault
 from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import Progress, run_rounds
 from perfgate.experiment.single_requests import Caller
+from perfgate.experiment.sizes import processes_of, sizes_to_try
 from perfgate.lease import Lease
+from perfgate.load.api import Api
 from perfgate.load.job import Target
-from perfgate.load.schedule import OpenLoop
+from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.host_speed import measured_speed
 from perfgate.record import JudgementRecord
 from perfgate.report import junit, terminal
+from perfgate.report.curve_tables import curve_tables
+from perfgate.report.sign_off import PROFILE as SIGN_OFF_PROFILE
+from perfgate.report.size_tables import size_tables
 from perfgate.run import Asked, Run, options_given, run_name
 from perfgate.settings import OPTIONS, settings_of
+from perfgate.sign_off_command import SignedOff, signed_off
 from perfgate.stack.callbacks import CallbackName, packages_for
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.images import images_of
-from perfgate.stack.litellm import RedisBy
-from perfgate.thresholds import Comparing, Faulting
-from perfgate.verdict import Judgement, Verdict, explain
+from perfgate.stack.litellm import MESSAGES_MODEL, REALTIME_MODEL, RedisBy
+from perfgate.stack.sources import PortkeyRelease, RunningUrl
+from perfgate.thresholds import Faulting, Searching
+from perfgate.thresholds import Rounds as CountedRounds
+from perfgate.verdict import Judgement, Verdict, explain, shown_only
 from perfgate.xdist_groups import GroupScheduling, groups_of
 
 #: The xdist group of all tests that measure: they share a worker, and so a stack and a record.
@@ -58,7 +69,10 @@ GROUPS: Final = pytest.StashKey[dict[str, str]]()
 ASKED: Final = pytest.StashKey[Asked]()
 RUN: Final = pytest.StashKey[Run]()
 SHOWN: Final = pytest.StashKey["_Shown"]()
+SIGNED_OFF: Final = pytest.StashKey[SignedOff]()
 ERRORS: Final = pytest.StashKey[dict[int, tuple[BaseException, str]]]()
+#: Of a test: how many verdicts there were before it.
+JUDGED_BEFORE: Final = pytest.StashKey[int]()
 
 
 class JudgedFail(AssertionError):
@@ -221,6 +235,8 @@ def pytest_runtest_makereport(
     """Show a verdict or a worded error as its own message, without a traceback of the harness."""
     report = yield
     if call.excinfo is None:
+        if report.when == "call" and any(judgement.is_waived for judgement in _judgements_of(item)):
+            report.perfgate_waived = True  # type: ignore[attr-defined]
         return report
     error = call.excinfo.value
     if isinstance(error, JudgedFail | JudgedInvalid | PerfgateError):
@@ -244,9 +260,11 @@ def _told_once(item: pytest.Item, error: BaseException) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, str] | None:
-    """INVALID is a category of its own: neither failed nor skipped nor passed."""
+    """INVALID is a category of its own: neither failed nor skipped nor passed. So is a PASS that rests on a waiver."""
     if getattr(report, "perfgate_invalid", False):
         return "invalid", "I", "INVALID"
+    if getattr(report, "perfgate_waived", False):
+        return "waived", "W", "PASS, waived"
     return None
 
 
@@ -267,13 +285,24 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         run.reread()  # under xdist, a worker has written it
         code = run.exit_code(codes)
         run.finish(code)
+        if run.settings.profile == SIGN_OFF_PROFILE and run.is_whole_profile:
+            config.stash[SIGNED_OFF] = done = _signed_off(config, run)
+            code = run.exit_code([*codes, done.exit_code(may_be_invalid=run.record.on_invalid == "warn")])
+            if code != run.record.exit_code:
+                run.finish(code)
     except PerfgateError as error:
         run.note(str(error))
         code = run.exit_code([*codes, ExitCode.STACK_FAILED])
     session.exitstatus = int(code)
     xml = getattr(config.option, "xmlpath", None)
     if xml and Path(xml).exists():
-        junit.mark_invalid(Path(xml))
+        junit.complete(Path(xml), run.record, run.file.path)
+
+
+def _signed_off(config: pytest.Config, run: Run) -> SignedOff:
+    """What becomes of the run's sign-off; judging everything again keeps a core busy, so not while others measure."""
+    with Lease.of_user(os.environ).shared("signing off", ProgressLine(config).say):
+        return signed_off([run.file.path], run.file.path.with_name(f"{run.file.path.stem}-sign-off"))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -288,6 +317,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     show.write_sep("=", "perfgate")
     if record.judgements:
         show.write_line(terminal.table(record.judgements, show._tw.fullwidth, colour=show.hasmarkup))
+    width = show._tw.fullwidth
+    for text in (
+        *terminal.gateway_tables(record.measurements, width),
+        *size_tables(record.measurements, width),
+        *curve_tables(record.measurements, width),
+    ):
+        show.write_line(text)
+    for line in terminal.waivers(record.judgements):
+        show.write_line(f"waiver       {line}", yellow=True)
+    for line in terminal.drifts(record.judgements):
+        show.write_line(f"drift        {line}")
     for line in terminal.claims(record.judgements):
         show.write_line(f"claim        {line}")
     for line in terminal.shown(record.measurements):
@@ -299,7 +339,21 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for sentence in record.without_verdict():
         show.write_line(f"INCOMPLETE   {sentence}", red=True)
     show.write_line(f"record       {run.file.path}")
+    for line in _sign_off_lines(config, run):
+        show.write_line(line, red=line.startswith("NO "))
     show.write_line(terminal.closing_line(record, ExitCode(int(show._session.exitstatus))), bold=True)
+
+
+def _sign_off_lines(config: pytest.Config, run: Run) -> list[str]:
+    """Of a run of the profile that versions are signed off by: its bundle, or what blocks it."""
+    if run.settings.profile != SIGN_OFF_PROFILE:
+        return []
+    if not run.is_whole_profile:
+        return ["sign-off     a part of it: `perfgate signoff RECORD…` makes one of the records of all scenarios"]
+    done = config.stash.get(SIGNED_OFF, SignedOff(None))
+    if done.bundle is not None:
+        return [f"sign-off     {done.bundle}"]
+    return [f"NO SIGN-OFF  {block.sentence}" for block in done.blocks]
 
 
 class ProgressLine:
@@ -413,6 +467,7 @@ class Stack:
         callback: CallbackName | None = None,
         same_prompt: bool = False,
         instances: int | None = None,
+        workers: int | None = None,
     ) -> Arm:
         """The gateway that --litellm names, with more beside it; arms that are alike share its processes.
 
@@ -425,18 +480,61 @@ class Stack:
             callback: have it log every request by it, to a sink of ours.
             same_prompt: send one prompt again and again, which a cache may answer.
             instances: how many; None is what --instances says.
+            workers: of each; None is what --workers says.
         """
         settings = self.run.settings
-        instances = settings.gateway.instances if instances is None else instances
         gateway = replace(
             settings.gateway,
             database=database,
             redis=redis,
             redis_fails=redis_fails,
             callback=callback,
-            instances=instances,
+            instances=settings.gateway.instances if instances is None else instances,
+            workers=settings.gateway.workers if workers is None else workers,
         )
         return Arm(name, gateway, model or settings.model, same_prompt=same_prompt)
+
+    @property
+    def gateway_cores(self) -> int:
+        """How many cores gateways have, all of them together: what generator and mock leave."""
+        return len(self.bench.cores.gateway) or self.run.asked.host.cores_allowed
+
+    def by_size(self, scenario: str) -> tuple[Arm, ...]:
+        """The gateway that --litellm names in every size of experiment/sizes.py, which names its arm.
+
+        Args:
+            scenario: that they are measured for, all of them at once in every generation.
+
+        Raises:
+            BadInput: there is too little memory for so many processes.
+        """
+        asked, rounds = self.run.asked, self.run.thresholds.scenarios[scenario].rounds
+        sizes = sizes_to_try(asked.host.cores_allowed, self.run.settings.gateway.workers)
+        processes = processes_of(sizes) * (rounds.generations if isinstance(rounds, CountedRounds) else 1)
+        needed_bytes = processes * GATEWAY_BYTES
+        if needed_bytes > (free_bytes := psutil.virtual_memory().available):
+            raise BadInput(
+                f"{scenario}: {processes} processes of LiteLLM at once take about {needed_bytes / 2**30:.1f} GiB, and "
+                f"{free_bytes / 2**30:.1f} GiB are free: lower scenarios.{scenario}.rounds.generations, or --workers"
+            )
+        return tuple(self.arm(size.name, instances=size.instances, workers=size.workers) for size in sizes)
+
+    def portkey(self, name: str) -> Arm:
+        """Portkey's gateway, as many instances as LiteLLM has, where LiteLLM runs and with the same limits.
+
+        Args:
+            name: of the arm.
+        """
+        settings = self.run.settings
+        beside = settings.gateway
+        gateway = GatewaySpec(
+            PortkeyRelease(),
+            instances=beside.instances,
+            backend=beside.backend,
+            cpus_per_instance=beside.cpus_per_instance,
+            memory_per_instance_bytes=beside.memory_per_instance_bytes,
+        )
+        return Arm(name, gateway, settings.direct_model)
 
     def with_callback(self, callback: CallbackName) -> tuple[Arm, ...]:
         """The arms `direct`, `baseline` and `candidate`: the gateway that --litellm names, without a callback and with.
@@ -453,6 +551,24 @@ class Stack:
         logging = replace(gateway, callback=callback, apart=CANDIDATE)
         (direct,) = self.arms("direct")
         return direct, Arm(BASELINE, without, settings.model), Arm(CANDIDATE, logging, settings.model)
+
+    def asking(self, api: Api) -> tuple[Arm, Arm]:
+        """The arms of another endpoint: `embeddings_direct` and `embeddings`; realtime's are `direct` and `gateway`.
+
+        All of them have one gateway, the one that --litellm names, with models for every endpoint. One that runs
+        already, or has a configuration of the user's own, is asked for what --model says.
+        """
+        settings, own = self.run.settings, {Api.MESSAGES: MESSAGES_MODEL, Api.REALTIME: REALTIME_MODEL}
+        gateway = settings.gateway
+        model, direct_model = settings.model, settings.direct_model
+        if gateway.config_path is None and not isinstance(gateway.source, RunningUrl):
+            gateway = replace(gateway, every_api=True)
+            model, direct_model = own.get(api, model), own.get(api, direct_model)
+        direct, through = ("direct", "gateway") if api is Api.REALTIME else (f"{api}{DIRECT_SUFFIX}", str(api))
+        return (
+            Arm(direct, None, direct_model, api=api, direct_on=settings.gateway.backend),
+            Arm(through, gateway, model, api=api),
+        )
 
     @contextmanager
     def running(self, arm: Arm) -> Iterator[RunningGateway]:
@@ -479,11 +595,18 @@ class Limits:
         """Whether no limit of the scenario is open any more."""
         return self._run.is_decided(measurement)
 
-    def check(self, metric: str, measurement: Measurement) -> Judgement:
-        """Judge a metric; a FAIL or INVALID ends the test with its whole message."""
+    def check(self, metric: str, measurement: Measurement, *, lacks: str | None = None) -> Judgement:
+        """Judge a metric; a FAIL or INVALID ends the test with its whole message.
+
+        Args:
+            metric: one that the scenario has a limit on.
+            measurement: of the scenario.
+            lacks: what this host lacks to be held to the limit, in words: then the figure is shown, and INVALID. None
+                where it lacks nothing.
+        """
         with self._turns.beside_others(f"judging {self._scenario}"):
             judgement = self._run.judged(measurement, metric)
-        return self._concluded(judgement)
+        return self._concluded(judgement if lacks is None else shown_only(judgement, lacks))
 
     def not_measured(self, metric: str, why: str) -> Judgement:
         """Say INVALID of a metric for which nothing was sent.
@@ -513,19 +636,27 @@ class Rounds:
         self._limits = limits
         self._turns = turns
 
-    def run(self, arms: Sequence[Arm], *, direct_window_s: float | None = None) -> Measurement:
+    def run(self, arms: Sequence[Arm], *, direct_window_s: float | None = None, users_times: int = 1) -> Measurement:
         """Measure with the load and the rounds that thresholds.yaml gives the scenario.
 
         Args:
             arms: of every round.
             direct_window_s: length of the direct arm's windows where they only have to show that the apparatus is fit;
                 None for the same as the others.
+            users_times: so many times the users that the file has, where those are what one process can serve.
         """
         run, scenario = self._stack.run, self._scenario
         load, shown_load = run.thresholds.scenarios[scenario].load, run.thresholds.scenarios[scenario].shown_load
-        direct_schedule = load.direct_schedule
+        schedule = load.schedule
+        direct_schedule = load.direct_schedule if run.settings.locust is None else load.direct_users
+        if users_times != 1:
+            if not isinstance(schedule, ClosedLoop):
+                raise BadInput(
+                    f"{run.thresholds.path}: scenarios.{scenario}.load has no users, which a test multiplies"
+                )
+            schedule = replace(schedule, users=schedule.users * users_times)
         if direct_window_s is not None:
-            direct_schedule = replace(load.schedule, window_s=direct_window_s)
+            direct_schedule = replace(schedule, window_s=direct_window_s)
         with self._turns.alone(scenario):
             logging = [arm for arm in arms if arm.gateway is not None and arm.gateway.callback is not None]
             plan = run.plan(scenario, drain_s=len(logging) * sink_ledger.DRAIN_S)
@@ -536,7 +667,7 @@ class Rounds:
                     self._stack.bench,
                     scenario,
                     arms,
-                    load.schedule,
+                    schedule,
                     plan,
                     seed=run.settings.seed,
                     until=self._limits.decided,
@@ -544,6 +675,7 @@ class Rounds:
                     payload_bytes=load.payload_bytes,
                     direct_schedule=direct_schedule,
                     stream=load.stream,
+                    turns_per_session=load.turns_per_session or 0,
                     on_progress=lambda progress: self._turns.show.progress(scenario, progress),
                     on_window=run.keep_window,
                     fitted=lambda plan: run.fitted_plan(scenario, plan),
@@ -598,6 +730,45 @@ class Faults:
         return measurement
 
 
+class CapacitySearch:
+    """Looks for the highest rate at which the objective of the scenario holds."""
+
+    def __init__(self, stack: Stack, scenario: str, turns: Turns) -> None:
+        self._stack = stack
+        self._scenario = scenario
+        self._turns = turns
+
+    def run(self) -> Measurement:
+        """Search the gateway that --litellm names, and generator and mock without it, as thresholds.yaml says."""
+        run, scenario = self._stack.run, self._scenario
+        asked = run.thresholds.scenarios[scenario]
+        rounds, objective, schedule = asked.rounds, asked.objective, asked.load.schedule
+        if not isinstance(rounds, Searching) or objective is None or not isinstance(schedule, OpenLoop):
+            raise BadInput(f"{run.thresholds.path}: scenarios.{scenario} has no objective, which a search needs")
+        direct, through = self._stack.arms("direct", "gateway")
+        with self._turns.alone(scenario):
+            try:
+                measurement = search_capacity(
+                    self._stack.bench,
+                    scenario,
+                    (direct, through),
+                    schedule,
+                    objective,
+                    run.thresholds.apparatus,
+                    SearchPlan(rounds.generations, rounds.windows_max, rounds.within),
+                    seed=run.settings.seed,
+                    time_left_s=lambda: run.time_left_s(scenario),
+                    payload_bytes=asked.load.payload_bytes,
+                    stream=asked.load.stream,
+                    on_progress=lambda progress: self._turns.show.progress(scenario, progress),
+                    on_window=run.keep_window,
+                )
+            finally:
+                run.keep_rest()
+            run.keep_measurement(measurement)
+        return measurement
+
+
 @pytest.fixture(scope="session")
 def _perfgate_turns(request: pytest.FixtureRequest) -> Turns:
     """The session's run, gone on with when this is the worker that measures."""
@@ -624,6 +795,7 @@ def stack(_perfgate_turns: Turns) -> Iterator[Stack]:
         images=images_of(settings.images),
         model=settings.model,
         on_note=run.note,
+        locust=settings.locust,
     )
     # Started while nobody measures, then idle until it is this run's turn. Stopping takes nobody's core.
     with ExitStack() as until_closed:
@@ -663,11 +835,17 @@ def faults(scenario: str, stack: Stack, _perfgate_turns: Turns) -> Faults:
 
 
 @pytest.fixture(scope="module")
+def capacity_search(scenario: str, stack: Stack, _perfgate_turns: Turns) -> CapacitySearch:
+    """A search for the highest rate at which the scenario's objective holds."""
+    return CapacitySearch(stack, scenario, _perfgate_turns)
+
+
+@pytest.fixture(scope="module")
 def single_requests(scenario: str, stack: Stack, limits: Limits, _perfgate_turns: Turns) -> Iterator[SingleRequests]:
     """One gateway, and requests sent one at a time for pytest-benchmark to time, of the scenario."""
     run = _perfgate_turns.run
     asked = run.thresholds.scenarios[scenario]
-    assert not isinstance(asked.rounds, Comparing | Faulting), "one request at a time compares with nothing"
+    assert isinstance(asked.rounds, CountedRounds), "one request at a time compares with nothing"
     if asked.load.requests is None:
         raise BadInput(
             f"{run.thresholds.path}: scenarios.{scenario}.load has no requests: the fixture single_requests sends them "
@@ -698,14 +876,22 @@ def single_requests(scenario: str, stack: Stack, limits: Limits, _perfgate_turns
 
 @pytest.fixture(autouse=True)
 def _perfgate_verdict_property(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Note the verdict among the test's properties, for JUnit."""
+    """Note the verdict and its figures among the test's properties, for JUnit."""
     if _scenario(request.node) is None:
         yield
         return
-    before = _judgements(request.config)
+    request.node.stash[JUDGED_BEFORE] = len(_judgements(request.config))
     yield
-    for judgement in _judgements(request.config)[len(before) :]:
-        request.node.user_properties.append((junit.VERDICT_PROPERTY, judgement.verdict))
+    for judgement in _judgements_of(request.node):
+        request.node.user_properties += junit.properties_of(judgement)
+    for line in terminal.waivers(_judgements_of(request.node)):
+        request.node.user_properties.append((junit.WAIVER_PROPERTY, line))
+
+
+def _judgements_of(item: pytest.Item) -> Sequence[JudgementRecord]:
+    """The verdicts that a test has reached; none of one that does not measure."""
+    before = item.stash.get(JUDGED_BEFORE, None)
+    return [] if before is None else _judgements(item.config)[before:]
 
 
 def _judgements(config: pytest.Config) -> Sequence[JudgementRecord]:

@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from perfgate.atomic_file import write_atomically
 from perfgate.errors import BadInput, StackFailed
+from perfgate.waivers import WaiverStanding
 
 #: 2: leases, declared limits and the gateway in words, streams, closed loops. 3: backends, databases, Redis, requests
-#: that reached the mock. 4: comparisons. Records of older versions are not read.
-SCHEMA_VERSION: Final = 4
+#: that reached the mock. 4: comparisons. 5: what it takes to judge the windows again: thresholds.yaml as it was, the
+#: load of direct windows, the versions of what computed the verdicts. Records of older versions are not read.
+SCHEMA_VERSION: Final = 5
 
 
 class _Strict(BaseModel):
@@ -32,6 +34,15 @@ class ErrorKindRecord(_Strict):
     kind: str
     count: int
     example: str
+
+
+class WorkerUseRecord(_Strict):
+    """One of several processes that sent a load; names as in load/result.py."""
+
+    name: str
+    sent: int
+    cpu_s: float
+    cpu_warning_percent: float | None
 
 
 class LoadRecord(_Strict):
@@ -61,6 +72,12 @@ class LoadRecord(_Strict):
     chunk_gap: str
     chunks: int
     streams_done: int
+    session_opening: str = ""
+    sessions_opened: int = 0
+    sessions_lost: int = 0
+    sessions_held_min: int = 0
+    workers_expected: int = 0
+    workers: list[WorkerUseRecord] = Field(default_factory=list)
 
 
 class GatewayUseRecord(_Strict):
@@ -95,6 +112,56 @@ class SinkUseRecord(_Strict):
     waited_s: float
 
 
+class TrialRecord(_Strict):
+    """What a window of a search tried; names as in experiment/measurement.py."""
+
+    offered_rps: float
+    outcome: Literal["held", "broken", "unfit"]
+
+
+class ObjectiveRecord(_Strict):
+    """What a rate had to keep to; names as in thresholds.yaml."""
+
+    latency_p95_ms: float
+    error_ratio: float
+    completed_ratio: float
+
+
+class CurvePointRecord(_Strict):
+    """All windows of one arm at one rate; names as in experiment/capacity_figures.py."""
+
+    arm: str
+    offered_rps: float
+    windows: int
+    held: int
+    answered_rps: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    error_ratio: float
+    completed_ratio: float
+
+
+class CapacityRecord(_Strict):
+    """The highest rate that is held; names as in stats/rate_search.py; `high_rps` is None where there is no end."""
+
+    rps: float
+    low_rps: float
+    high_rps: float | None
+    confidence: float
+    searches: int
+    bound: Literal["found", "at least", "at most"]
+
+
+class SearchRecord(_Strict):
+    """A search for a capacity: of the gateway, of generator and mock without one, and the curve between."""
+
+    objective: ObjectiveRecord
+    gateway: CapacityRecord | None
+    direct: CapacityRecord | None
+    curve: list[CurvePointRecord]
+
+
 class WindowRecord(_Strict):
     """One window."""
 
@@ -108,6 +175,7 @@ class WindowRecord(_Strict):
     upstream_requests: int | None
     ledger: LedgerUseRecord | None
     sink: SinkUseRecord | None = None
+    trial: TrialRecord | None = None
 
 
 class OpenLoopRecord(_Strict):
@@ -128,12 +196,15 @@ class ClosedLoopRecord(_Strict):
     window_s: float
     tail_s: float
     think_time_s: float
+    think_time_max_s: float | None = None
+    spawn_per_s: float | None = None
 
 
 class GatewayRecord(_Strict):
     """A gateway as it was asked for; `words` is how it stands in a table, `source` what to type for --litellm."""
 
     words: str
+    product: Literal["litellm", "portkey"] = "litellm"
     source: str
     deps: Literal["of-its-time", "today"]
     workers: int
@@ -144,10 +215,12 @@ class GatewayRecord(_Strict):
     backend: Literal["processes", "containers"]
     database: bool
     redis: Literal["host_port", "url"] | None
+    redis_fails: bool
     callback: str | None = None
     callback_fault: str | None = None
     cpus_per_instance: float | None
     memory_per_instance_bytes: int | None
+    every_api: bool = False
     apart: str
 
 
@@ -158,6 +231,7 @@ class ArmRecord(_Strict):
     gateway: GatewayRecord | None
     model: str
     same_prompt: bool
+    api: str = "chat_completions"
     backend: Literal["processes", "containers"]
 
 
@@ -172,12 +246,29 @@ class FaultCycleRecord(_Strict):
     sink: SinkUseRecord | None
 
 
+class GatewayRowRecord(_Strict):
+    """A row of the published table; names as in experiment/gateway_figures.py, `words` is what served it."""
+
+    arm: str
+    words: str
+    requests: int
+    failures: int
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    mean_ms: float | None
+    throughput_rps: float
+    cpu_per_request_ms: float | None
+    rss_mib: float | None
+
+
 class MeasurementRecord(_Strict):
-    """All windows of one scenario."""
+    """All windows of one scenario; `gateways` is there once gateways of several makers have been measured."""
 
     scenario: str
     arms: list[ArmRecord]
     schedule: OpenLoopRecord | ClosedLoopRecord | None
+    direct_schedule: OpenLoopRecord | ClosedLoopRecord | None
     mock_delay_ms: float
     looks: int
     look: int
@@ -187,6 +278,8 @@ class MeasurementRecord(_Strict):
     faults: list[FaultCycleRecord] = Field(default_factory=list)
     shown: list[WindowRecord] = Field(default_factory=list)
     shown_schedule: OpenLoopRecord | ClosedLoopRecord | None = None
+    search: SearchRecord | None = None
+    gateways: list[GatewayRowRecord] = Field(default_factory=list)
     windows: list[WindowRecord]
 
 
@@ -245,8 +338,41 @@ class ComparisonRecord(_Strict):
     claim: str = ""
 
 
+class WaiverRecord(_Strict):
+    """A waiver of the limit that was judged, and what was found of it (perfgate/waivers.py).
+
+    `ceiling` is what the limit's own number was replaced by, as it holds on this host; `basis` says so where it is not
+    that of the file.
+    """
+
+    ceiling: float
+    basis: str
+    expires: str
+    why: str
+    link: str
+    path: str
+    line: int
+    standing: WaiverStanding
+
+
+class DriftRecord(_Strict):
+    """A figure beside that of the committed record (perfgate/drift.py): slowdown ratios, above 1 is worse.
+
+    `figure` is the record's, as this host would have it today. Of one that is not judged there are words alone; an
+    interval that has no such end has None there.
+    """
+
+    outcome: Literal["kept", "exceeded", "undecided", "not judged"]
+    words: str
+    figure: float | None = None
+    allowed_ratio: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
 class JudgementRecord(_Strict):
-    """One verdict."""
+    """One verdict; a PASS that rests on a waiver is one whose `is_waived` is true."""
 
     scenario: str
     metric: str
@@ -257,6 +383,18 @@ class JudgementRecord(_Strict):
     estimate: EstimateRecord | None
     comparison: ComparisonRecord | None
     apparatus: str
+    waiver: WaiverRecord | None = None
+    drift: DriftRecord | None = None
+
+    @property
+    def is_waived(self) -> bool:
+        """Whether it is a PASS only by a waiver."""
+        return self.verdict == "PASS" and self.waiver is not None and self.waiver.standing.is_used
+
+    @property
+    def verdict_words(self) -> str:
+        """`PASS`, `PASS, waived`, `FAIL`, `INVALID`."""
+        return f"{self.verdict}, waived" if self.is_waived else self.verdict
 
 
 class ServiceRecord(_Strict):
@@ -316,9 +454,12 @@ class Record(_Strict):
     """A whole run.
 
     `limits` are the metrics that each declared scenario has limits on, `incomplete` what of them has no verdict yet.
+    `thresholds_text` is thresholds.yaml as it was, whose hash is `thresholds_sha256`; `computed_with` are the versions
+    of what computed the verdicts (perfgate/versions.py). `drift_base` is the committed record that drift was counted
+    from.
     """
 
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     perfgate_version: str
     started_utc: str
     finished_utc: str | None = None
@@ -332,10 +473,14 @@ class Record(_Strict):
     on_invalid: Literal["warn", "fail"]
     thresholds_path: str
     thresholds_sha256: str
+    thresholds_text: str
+    drift_base: "Record | None" = None
+    computed_with: dict[str, str]
     host: dict[str, Any]
     host_class: str | None
     host_speed: HostSpeedRecord | None = None
     stack: StackRecord
+    generator: str = "perfgate"
     affinity: dict[str, Any]
     leases: list[LeaseRecord] = Field(default_factory=list)
     services: list[ServiceRecord] = Field(default_factory=list)
@@ -414,17 +559,56 @@ def read(path: Path) -> Record:
     """Read a record and hold it against the schema.
 
     Raises:
-        BadInput: no such file, not JSON, or not a record of this schema; says which field is wrong.
+        BadInput: it cannot be read, or see `record_of`.
+    """
+    return record_of(content_of(path), str(path))
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a record's file, whatever is in them.
+
+    Raises:
+        BadInput: it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def record_of(content: bytes, name: str) -> Record:
+    """The record that some bytes hold, held against the schema.
+
+    Args:
+        content: of its file.
+        name: of the file, for the message.
+
+    Raises:
+        BadInput: cut short, not JSON, not a record, or one of another schema; says which, or which field is wrong.
+    """
     try:
-        return Record.model_validate_json(text)
+        return Record.model_validate_json(content)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg']}" for item in error.errors()[:5]]
-        raise BadInput(f"{path} is not a record of schema {SCHEMA_VERSION}: " + "; ".join(problems)) from error
+        raise BadInput(f"{name} is not {_what_it_should_be(content, error)}") from error
+
+
+def _what_it_should_be(content: bytes, error: ValidationError) -> str:
+    problems = error.errors(include_url=False)
+    if problems[0]["type"] == "json_invalid":
+        said = str(problems[0].get("ctx", {}).get("error", problems[0]["msg"]))
+        if said.startswith("EOF"):
+            return f"a whole record: it ends after {len(content):,} bytes, in the middle; take another copy of it"
+        return f"a record of perfgate: it is not JSON: {said}"
+    data = json.loads(content)
+    if not isinstance(data, dict) or not {"schema_version", "perfgate_version"} <= data.keys():
+        return "a record of perfgate: it is JSON of something else, without schema_version and perfgate_version"
+    if data["schema_version"] != SCHEMA_VERSION:
+        return (
+            f"a record of schema {SCHEMA_VERSION}, which this perfgate reads, but of schema {data['schema_version']}: "
+            f"take the perfgate that wrote it ({data['perfgate_version']})"
+        )
+    shown = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems[:5]]
+    return f"a record of schema {SCHEMA_VERSION}: " + "; ".join(shown)
 
 
 def json_schema() -> str:

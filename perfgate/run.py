@@ -23,52 +23,37 @@ from typing import Any, Final, Self
 
 import psutil
 
-from perfgate import __version__, noise_seen, record, verdict
+from perfgate import __version__, drift, noise_seen, record, verdict
 from perfgate.backend_choice import ChosenStack, chosen_stack, lacking
-from perfgate.comparison_verdict import judge_comparison
 from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode, worst
-from perfgate.experiment import health
-from perfgate.experiment.arms import Arm, GatewaySpec
+from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.comparison import FIGURES, noise_of_comparison
 from perfgate.experiment.comparison_plan import Planned, expected_noise, planned_for
-from perfgate.experiment.measurement import Measurement, NotMeasured, Window
+from perfgate.experiment.measurement import Measurement, NotMeasured
 from perfgate.experiment.metrics import METRICS
 from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
+from perfgate.failed_replies import FailedRepliesFile
 from perfgate.host_limits import HostStanding, standing
 from perfgate.lease import Tenure
-from perfgate.load import wire
-from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
+from perfgate.load.schedule import ClosedLoop
 from perfgate.measure.host import HostFingerprint, environment_warnings, fingerprint
 from perfgate.measure.host_speed import HostSpeed
 from perfgate.record import (
-    ArmRecord,
-    ClosedLoopRecord,
-    ComparisonRecord,
-    EstimateRecord,
-    FaultCycleRecord,
-    GatewayRecord,
-    GatewayUseRecord,
     HostSpeedRecord,
-    JudgementRecord,
     LeaseRecord,
-    LedgerUseRecord,
-    LimitRecord,
-    LoadRecord,
-    MeasurementRecord,
-    OpenLoopRecord,
     Record,
     RecordFile,
     ServiceRecord,
-    SinkUseRecord,
     StackRecord,
-    WindowRecord,
 )
+from perfgate.record_entries import judgement_record, measurement_record
+from perfgate.rules import DriftRules, Rules
 from perfgate.settings import OPTIONS, Settings
 from perfgate.stack.affinity import plan_cores
 from perfgate.stack.callbacks import lacking as cannot_log
 from perfgate.stack.inspection import ServiceFacts, differences_in_words
-from perfgate.stack.sources import RunningUrl
+from perfgate.stack.sources import PortkeyRelease, RunningUrl
 from perfgate.stats.comparison import OneRoundEach, TooFewGenerations
 from perfgate.stats.plan import GENERATIONS_MIN
 from perfgate.thresholds import (
@@ -78,18 +63,24 @@ from perfgate.thresholds import (
     Profile,
     Rounds,
     Scenario,
+    Searching,
     Thresholds,
     host_class,
     load_thresholds,
 )
-from perfgate.verdict import Compared, Judgement, Surroundings
+from perfgate.verdict import Judgement, Surroundings
+from perfgate.versions import versions_here
 
 #: Seconds that starting a scenario's gateways and settling them takes, to plan with; measured 8 to 15 on two cores.
 START_ESTIMATE_S: Final = 15.0
+#: Seconds that a window takes by Locust beyond what it takes by perfgate's own generator: its users come and go.
+LOCUST_WINDOW_EXTRA_S: Final = 0.25
 #: Seconds that a comparison's last look and the stop of its gateways take.
 STOP_S: Final = 10.0
 #: Seconds of measuring that a kill may cost at most, beside the window that it falls into.
 KEEP_EVERY_S: Final = 5.0
+#: Windows that a gateway's search takes, to plan with: three rates until it is bracketed, and eight to narrow it.
+SEARCH_WINDOWS_ESTIMATE: Final = 11
 #: Seconds of a request that is sent alone, directly or through a gateway, to plan with; measured 2 to 12 ms.
 SINGLE_REQUEST_ESTIMATE_S: Final = 0.02
 
@@ -124,6 +115,7 @@ class Asked:
         scenarios: the declared set, in the profile's order.
         host: as it is before anything is started.
         stack: which backend, and why.
+        drift_base: the committed record that figures must not drift too far from; None where no limit says so.
     """
 
     settings: Settings
@@ -133,17 +125,18 @@ class Asked:
     scenarios: tuple[str, ...]
     host: HostFingerprint
     stack: ChosenStack
+    drift_base: drift.Base | None = field(default=None, repr=False)
 
     @classmethod
     def checked(cls, settings: Settings, options: Mapping[str, str]) -> Self:
         """Check everything that can be checked before anything is started.
 
         Raises:
-            BadInput: thresholds, profile, scenarios or host cannot be used.
+            BadInput: thresholds, profile, scenarios, the committed record or the host cannot be used.
         """
         if not sys.platform.startswith("linux"):
             raise BadInput(f"perfgate measures on Linux only, this is {sys.platform}: run it in a Linux container")
-        thresholds = load_thresholds(settings.thresholds_path, METRICS, FIGURES)
+        thresholds = load_thresholds(settings.thresholds_path, METRICS, FIGURES, today=datetime.now(UTC).date())
         profile = thresholds.profiles.get(settings.profile)
         if profile is None:
             known = ", ".join(thresholds.profiles)
@@ -159,8 +152,10 @@ class Asked:
                 f"--baseline={settings.baseline.source.option_text}: none of {', '.join(scenarios)} compares with it; "
                 f"name a profile with {' or '.join(comparing) or 'such a scenario'}, or leave --baseline out"
             )
+        drift_base = drift.read_base(thresholds.drift) if thresholds.drift is not None else None
+        _check_generator(settings, thresholds, scenarios)
         host = fingerprint()
-        chosen = chosen_stack(settings, max(_alive_at_once(thresholds.scenarios[name].rounds) for name in scenarios))
+        chosen = chosen_stack(settings, max(alive_at_once(thresholds.scenarios[name].rounds) for name in scenarios))
         settings = replace(settings, gateway=chosen.gateway, baseline=_beside(settings.baseline, chosen))
         missing = []
         for name in scenarios:
@@ -181,7 +176,7 @@ class Asked:
                 f"this host lacks what scenarios need; nothing was started:{listed}\n"
                 "next: provide it, or name other scenarios with --scenarios"
             )
-        return cls(settings, options, thresholds, profile, scenarios, host, chosen)
+        return cls(settings, options, thresholds, profile, scenarios, host, chosen, drift_base)
 
     def record_path(self, name: str) -> Path:
         """Where the record of the run of that name is."""
@@ -208,6 +203,7 @@ class Run:
     _planned: dict[str, Planned] = field(default_factory=dict)
     _kept_mono_s: float = -math.inf
     _unkept: Measurement | None = None
+    _failed_replies: FailedRepliesFile | None = None
     _told_apart: set[frozenset[ServiceFacts]] = field(default_factory=set)
     _last_compared: tuple[Measurement | None, Mapping[str, Judgement]] = (None, MappingProxyType({}))
 
@@ -241,6 +237,9 @@ class Run:
             on_invalid=settings.on_invalid or asked.profile.on_invalid,
             thresholds_path=thresholds.path,
             thresholds_sha256=thresholds.sha256,
+            thresholds_text=thresholds.text,
+            drift_base=asked.drift_base.record if asked.drift_base is not None else None,
+            computed_with=versions_here(),
             host=asdict(asked.host),
             host_class=found_class,
             stack=StackRecord(
@@ -250,7 +249,8 @@ class Run:
                 images=settings.images,
                 prisma_engine=settings.prisma_engine,
             ),
-            affinity=asdict(plan_cores(os.sched_getaffinity(0))),
+            generator=settings.generator_words,
+            affinity=asdict(plan_cores(os.sched_getaffinity(0), settings.generator_processes)),
             notes=notes,
         )
         run = cls(asked, RecordFile(asked.record_path(name)), first, time.monotonic())
@@ -296,9 +296,22 @@ class Run:
         return self.asked.thresholds
 
     @property
+    def is_whole_profile(self) -> bool:
+        """Whether every scenario of the profile was asked for."""
+        return set(self.record.scenarios) >= set(self.asked.profile.scenarios)
+
+    @property
     def kept_logs_dir(self) -> Path:
         """Where logs of services go that ended badly: beside the record."""
         return self.file.path.with_name(f"{self.file.path.stem}-logs")
+
+    @property
+    def failed_replies(self) -> FailedRepliesFile:
+        """Where bodies of failed replies go: beside the record."""
+        if self._failed_replies is None:
+            path = self.file.path.with_name(f"{self.file.path.stem}-failed-replies.txt")
+            self._failed_replies = FailedRepliesFile(path)
+        return self._failed_replies
 
     def plan(self, scenario: str, drain_s: float = 0.0) -> RoundsPlan:
         """How much is measured for a scenario; of a comparison it is noted in words.
@@ -313,9 +326,11 @@ class Run:
         asked = self.thresholds.scenarios[scenario]
         rounds = asked.rounds
         self._begun_mono_s[scenario] = time.monotonic()
-        assert not isinstance(rounds, Faulting), "its phases are given"
+        assert not isinstance(rounds, Faulting | Searching), "its phases or searches are given"
         if not isinstance(rounds, Comparing):
             return RoundsPlan(rounds.generations, rounds.per_generation, rounds.per_generation_max)
+        if self.settings.locust is not None:
+            drain_s += 2 * LOCUST_WINDOW_EXTRA_S
         planned = planned_for(
             asked,
             self.settings.profile,
@@ -353,8 +368,9 @@ class Run:
     def _kind(self, scenario: str) -> noise_seen.Kind:
         load = self.thresholds.scenarios[scenario].load
         words = f"{load.users} users" if load.users is not None else f"{load.offered_rps:g} requests/s"
+        by = ", by Locust" if self.settings.locust is not None else ""
         backend = self.settings.gateway.backend
-        return noise_seen.Kind(self.asked.host.cpu_model or "CPU", backend, f"{words} for {load.window_s:g} s")
+        return noise_seen.Kind(self.asked.host.cpu_model or "CPU", backend, f"{words} for {load.window_s:g} s{by}")
 
     def plan_words(self, scenario: str) -> Sequence[str]:
         """What is said of a comparison's plan before it begins; nothing of what has fixed numbers of rounds."""
@@ -389,17 +405,13 @@ class Run:
         limit = self._limit(measurement.scenario, metric)
         if limit.is_relative:
             return self._compared(measurement)[metric]
-        return self._judged(measurement, limit, health.check(measurement, self.thresholds.apparatus))
+        return self.rules.absolute(measurement, [metric])[metric]
 
     def _compared(self, measurement: Measurement) -> Mapping[str, Judgement]:
         """The verdicts on all metrics of a comparison, which are judged together; once for a measurement."""
         known, judgements = self._last_compared
         if known is not measurement:
-            limits = self.thresholds.scenarios[measurement.scenario].limits
-            profile = self.settings.profile
-            here = {metric: limit.in_profile(profile) for metric, limit in limits.items() if limit.is_relative}
-            fitness = health.check(measurement, self.thresholds.apparatus)
-            judgements = judge_comparison(measurement, here, fitness)
+            judgements = self.rules.compared(measurement)
             self._last_compared = (measurement, judgements)
         return judgements
 
@@ -425,14 +437,14 @@ class Run:
         scenario = self.thresholds.scenarios[measurement.scenario]
         if scenario.compares and any(judgement.is_open for judgement in self._compared(measurement).values()):
             return False
-        fitness = health.check(measurement, self.thresholds.apparatus)  # once: it merges every window's histograms
-        absolute = [limit for limit in scenario.limits.values() if not limit.is_relative]
-        return not any(self._judged(measurement, limit, fitness).is_open for limit in absolute)
+        return not self.rules.leaves_open(measurement)
 
-    def _judged(self, measurement: Measurement, limit: Limit, fitness: health.Health) -> Judgement:
-        limits = self.thresholds.scenarios[measurement.scenario].limits
-        error_limit = limits.get("error_ratio") or limits.get("fault_error_ratio")
-        return verdict.judge(measurement, limit, fitness, error_limit, self.standing)
+    @property
+    def rules(self) -> Rules:
+        """What limits come to in this run, as far as is known of the host."""
+        base = self.asked.drift_base
+        drifts = None if base is None else DriftRules(base, self.record.host_class, self.record.host_speed)
+        return Rules(self.thresholds, self.settings.profile, self.standing, drifts)
 
     @property
     def standing(self) -> HostStanding:
@@ -454,7 +466,9 @@ class Run:
         """Write everything measured so far of a scenario."""
         kept = {known.scenario: known for known in self.record.measurements}
         before = kept.get(measurement.scenario)
-        kept[measurement.scenario] = measurement_record(measurement, before.windows if before is not None else ())
+        written = before.windows if before is not None else []
+        self.failed_replies.keep(measurement.windows[len(written) :])
+        kept[measurement.scenario] = measurement_record(measurement, written)
         self._update(measurements=list(kept.values()))
 
     def keep_window(self, measurement: Measurement) -> None:
@@ -550,12 +564,13 @@ class Run:
         if settings.baseline is not None:
             options["--profile"] = settings.profile
         typed = [settings.without_secrets(word) for option in options.items() for word in option]
-        deps = "" if isinstance(gateway.source, RunningUrl) else f" (dependencies {gateway.deps})"
+        deps = "" if isinstance(gateway.source, RunningUrl | PortkeyRelease) else f" (dependencies {gateway.deps})"
         compared = f"baseline {settings.baseline}, candidate " if settings.baseline is not None else ""
         python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+        sent_by = f", load by {settings.generator_words}" if settings.locust is not None else ""
         return Surroundings(
             host=f"{host.cores_allowed} cores {host.cpu_model}, {memory_gib:.0f} GiB, "
-            f"Linux {host.kernel}, backend: {gateway.backend}",
+            f"Linux {host.kernel}, backend: {gateway.backend}{sent_by}",
             versions=f"{compared}{gateway}{deps}, perfgate {__version__}, Python {python}",
             reproduce=shlex.join(["pytest", "tests/perf", *typed]),
             record=str(self.file.path),
@@ -570,6 +585,34 @@ class Run:
         self.file.write(self.record)
 
 
+def _check_generator(settings: Settings, thresholds: Thresholds, scenarios: Sequence[str]) -> None:
+    """See that every scenario's load is one that the generator can send.
+
+    Raises:
+        BadInput: it is not; says which, and why.
+    """
+    if settings.locust is None:
+        return
+    reasons = {name: _not_for_locust(thresholds.scenarios[name]) for name in scenarios}
+    listed = "".join(f"\n  {name}: {reason}" for name, reason in reasons.items() if reason is not None)
+    if listed:
+        others = ", ".join(name for name, reason in reasons.items() if reason is None)
+        raise BadInput(
+            f"--load=locust sends what users send who wait for their replies; nothing was started:{listed}\n"
+            f"next: name others with --scenarios{f' ({others})' if others else ''}, or leave --load out"
+        )
+
+
+def _not_for_locust(scenario: Scenario) -> str | None:
+    """Why Locust cannot send a scenario's load; None when it can."""
+    if scenario.load.requests is not None:
+        return "one request at a time, timed by pytest-benchmark"
+    schedule = scenario.load.schedule
+    if not isinstance(schedule, ClosedLoop):
+        return f"{schedule.offered_rps:g} requests/s, whether or not earlier ones were answered: Locust has no schedule"
+    return "streams, which perfgate's Locust users do not read" if scenario.load.stream else None
+
+
 def _as_comparison(options: Mapping[str, str], baseline: GatewaySpec | None) -> dict[str, str]:
     """Options that name one gateway, made to name both arms."""
     if baseline is None:
@@ -582,8 +625,8 @@ def _as_comparison(options: Mapping[str, str], baseline: GatewaySpec | None) -> 
     return said
 
 
-def _alive_at_once(rounds: Rounds | Comparing | Faulting) -> int:
-    """How many gateways of a scenario's are alive at once, at least."""
+def alive_at_once(rounds: Rounds | Comparing | Faulting | Searching) -> int:
+    """How many gateways of a scenario are alive at once, at least."""
     if isinstance(rounds, Faulting):
         return 1
     return 2 * GENERATIONS_MIN if isinstance(rounds, Comparing) else rounds.generations
@@ -623,145 +666,11 @@ def _least_s(scenario: Scenario, profile: str) -> float:
         return rounds.minutes_of(profile) * 60
     if isinstance(rounds, Faulting):
         return rounds.cycles * (START_ESTIMATE_S + rounds.before_s + rounds.during_s)
+    if isinstance(rounds, Searching):
+        window_s = load.schedule.warm_up_s + load.schedule.window_s + WINDOW_EXTRA_S
+        return START_ESTIMATE_S + rounds.generations * SEARCH_WINDOWS_ESTIMATE * window_s
     if load.requests is not None:
         window_s = load.requests * SINGLE_REQUEST_ESTIMATE_S
     else:
         window_s = load.schedule.warm_up_s + load.schedule.window_s + WINDOW_EXTRA_S
     return START_ESTIMATE_S + rounds.generations * rounds.per_generation * 2 * window_s
-
-
-def _window_record(window: Window) -> WindowRecord:
-    return WindowRecord(
-        arm=window.arm,
-        generation=window.generation,
-        round=window.round,
-        position=window.position,
-        seed=window.seed,
-        load=LoadRecord.model_validate(wire.result_as_json(window.load)),
-        gateway=GatewayUseRecord(**asdict(window.gateway)) if window.gateway else None,
-        upstream_requests=window.upstream_requests,
-        ledger=LedgerUseRecord(**asdict(window.ledger)) if window.ledger else None,
-        sink=SinkUseRecord(**asdict(window.sink)) if window.sink else None,
-    )
-
-
-def measurement_record(measurement: Measurement, written: Sequence[WindowRecord] = ()) -> MeasurementRecord:
-    """A measurement as it stands in the record; `written` are those of its windows that do so already."""
-    return MeasurementRecord(
-        scenario=measurement.scenario,
-        arms=[_arm_record(arm) for arm in measurement.arms],
-        schedule=_schedule_record(measurement.schedule),
-        mock_delay_ms=measurement.mock_delay_ms,
-        looks=measurement.looks,
-        look=measurement.look,
-        rounds_planned_max=measurement.rounds_planned_max,
-        stopped=measurement.stopped,
-        unasked=list(measurement.unasked),
-        shown=[_window_record(window) for window in measurement.shown],
-        shown_schedule=_schedule_record(measurement.shown_schedule),
-        faults=[FaultCycleRecord(**asdict(cycle)) for cycle in measurement.faults],
-        windows=[*written, *map(_window_record, measurement.windows[len(written) :])],
-    )
-
-
-def _schedule_record(schedule: Schedule | None) -> OpenLoopRecord | ClosedLoopRecord | None:
-    match schedule:
-        case OpenLoop():
-            return OpenLoopRecord(**asdict(schedule))
-        case ClosedLoop():
-            return ClosedLoopRecord(**asdict(schedule))
-        case None:
-            return None
-
-
-def _arm_record(arm: Arm) -> ArmRecord:
-    return ArmRecord(
-        name=arm.name,
-        gateway=_gateway_record(arm.gateway) if arm.gateway else None,
-        model=arm.model,
-        same_prompt=arm.same_prompt,
-        backend=arm.backend,
-    )
-
-
-def _gateway_record(gateway: GatewaySpec) -> GatewayRecord:
-    return GatewayRecord(
-        words=str(gateway),
-        source=gateway.source.option_text,
-        deps=gateway.deps,
-        workers=gateway.workers,
-        instances=gateway.instances,
-        config_path=str(gateway.config_path) if gateway.config_path is not None else None,
-        with_packages=list(gateway.with_packages),
-        faults=gateway.faults,
-        backend=gateway.backend,
-        database=gateway.database,
-        redis=gateway.redis,
-        callback=gateway.callback,
-        callback_fault=gateway.callback_fault,
-        cpus_per_instance=gateway.cpus_per_instance,
-        memory_per_instance_bytes=gateway.memory_per_instance_bytes,
-        apart=gateway.apart,
-    )
-
-
-def judgement_record(judgement: Judgement) -> JudgementRecord:
-    """A verdict as it stands in the record."""
-    estimate = None
-    if judgement.estimate is not None:
-        fields = asdict(judgement.estimate)
-        estimate = EstimateRecord(**{name: fields[name] for name in EstimateRecord.model_fields})
-    return JudgementRecord(
-        scenario=judgement.scenario,
-        metric=judgement.metric,
-        verdict=judgement.verdict.value,
-        reason=judgement.reason.value,
-        detail=judgement.detail,
-        limit=_limit_record(judgement.limit),
-        estimate=estimate,
-        comparison=_comparison_record(judgement.compared) if judgement.compared is not None else None,
-        apparatus=judgement.health.words,
-    )
-
-
-def _comparison_record(compared: Compared) -> ComparisonRecord:
-    one, slowdown = compared.comparison, compared.comparison.slowdown
-    return ComparisonRecord(
-        baseline=one.baseline,
-        candidate=one.candidate,
-        ratio=slowdown.ratio,
-        low=compared.low if compared.low > 0 else None,
-        high=_if_finite(compared.high),
-        confidence=compared.confidence,
-        allowed_ratio=compared.allowed_ratio,
-        smallest_failing_ratio=_if_finite(compared.smallest_failing_ratio),
-        log_standard_error=slowdown.standard_error,
-        family=compared.family,
-        look=compared.look,
-        looks=compared.looks,
-        rounds=one.rounds,
-        generations=one.generations,
-        requests=one.requests,
-        control_ratio=compared.control.slowdown.ratio if compared.control is not None else None,
-        is_improvement=slowdown.is_improvement(compared.alpha),
-        claim=compared.claim,
-    )
-
-
-def _if_finite(ratio: float) -> float | None:
-    return ratio if math.isfinite(ratio) else None
-
-
-def _limit_record(limit: Limit) -> LimitRecord:
-    return LimitRecord(
-        maximum=limit.maximum,
-        minimum=limit.minimum,
-        margin=limit.margin,
-        equivalent_within=limit.equivalent_within,
-        claim=limit.claim,
-        floor=limit.floor,
-        why=limit.why,
-        path=limit.path,
-        line=limit.line,
-        basis=limit.basis,
-    )

@@ -13,6 +13,7 @@ from typing import Final, Literal, cast, get_args
 from perfgate.errors import BadInput
 from perfgate.experiment.arms import BASELINE, PLAIN_MODEL, GatewaySpec
 from perfgate.load.job import check_api_key
+from perfgate.load.locust_fleet import DEFAULT_BIND, MOST_WORKERS, LocustFleet
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.installing import checked_packages, package_name
 from perfgate.stack.postgres_server import checked_url, masked
@@ -57,8 +58,8 @@ OPTIONS: Final = (
     Option(
         "--litellm",
         DEFAULT_RELEASE,
-        "the LiteLLM to judge: a release (1.106.2), path:FOLDER (a checkout), git:URL@REF, or url:http://HOST:PORT (a "
-        "gateway that runs already, whose endpoint --mock-url names)",
+        "the LiteLLM to judge: a release (1.106.2), path:FOLDER (a checkout), git:URL@REF, url:http://HOST:PORT (a "
+        "gateway that runs already, whose endpoint --mock-url names), or portkey:RELEASE (of another maker)",
     ),
     Option("--candidate", "", "the same as --litellm, beside --baseline"),
     Option(
@@ -94,6 +95,18 @@ OPTIONS: Final = (
         "--mock-url", "", "a mock endpoint that runs already; its chat completions are at MOCK_URL/chat/completions"
     ),
     Option("--gateway-key-env", "", "the environment variable that holds the API key of a url: gateway"),
+    Option(
+        "--load",
+        "generator",
+        "who sends the load: generator (perfgate's own) or locust (scenarios with users; docs/distributed.md)",
+    ),
+    Option("--locust-workers", "", "with --load=locust: its workers on this host; default: 1 if there are no others"),
+    Option("--locust-expect-workers", "0", "with --load=locust: its workers on other hosts, which you start"),
+    Option(
+        "--locust-bind",
+        DEFAULT_BIND,
+        "where Locust's master listens for workers on other hosts; it asks for no password: private networks only",
+    ),
     Option("--thresholds", "thresholds.yaml", "the file with profiles and limits"),
     Option("--record-dir", ".perfgate/records", "the folder that the run's JSON record is written to"),
     Option("--on-invalid", "", "fail (exit code 10) or warn when something cannot be judged; default: the profile's"),
@@ -119,6 +132,7 @@ class Settings:
         baseline_model: what the baseline is asked for.
         direct_model: what the mock is asked for without a gateway: what the gateway asks it for.
         mock_url: a mock endpoint that runs already; None for our own.
+        locust: the workers that send the load; None for perfgate's own generator.
         thresholds_path, record_dir: see `OPTIONS`.
         on_invalid: None for the profile's own.
         seed: of all randomness.
@@ -138,10 +152,21 @@ class Settings:
     baseline_model: str
     direct_model: str
     mock_url: str | None
+    locust: LocustFleet | None
     thresholds_path: Path
     record_dir: Path
     on_invalid: Literal["warn", "fail"] | None
     seed: int
+
+    @property
+    def generator_words(self) -> str:
+        """Who sends the load, for people and for the record."""
+        return "perfgate" if self.locust is None else f"Locust, workers: {self.locust.words}"
+
+    @property
+    def generator_processes(self) -> int:
+        """How many processes of this host send load, for the plan of cores."""
+        return 1 if self.locust is None else self.locust.workers
 
     def without_secrets(self, text: str) -> str:
         """A text that may be shown: without the password of --postgres-url."""
@@ -228,6 +253,18 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
             f"--litellm={gateway.source.option_text}: perfgate cannot know which endpoint this gateway calls, and that "
             "is what it is compared with: name it with --mock-url"
         )
+    locust = None
+    if one_of("--load", ("generator", "locust")) == "locust":
+        expected = whole_number("--locust-expect-workers", 0, MOST_WORKERS)
+        if texts["--locust-workers"][0]:
+            workers = whole_number("--locust-workers", 0, MOST_WORKERS)
+        else:
+            workers = 0 if expected else 1
+        locust = _fleet(workers, expected, *texts["--locust-bind"])
+    else:
+        for name in ("--locust-workers", "--locust-expect-workers", "--locust-bind"):
+            if _is_given(name, option_text, environment):
+                raise BadInput(f"{texts[name][1]}={texts[name][0]}: it goes with --load=locust")
     model, direct_model = _models(text_or_none("--model"), gateway)
     baseline_model, _ = _models(text_or_none("--model"), baseline or gateway)
     on_invalid = one_of("--on-invalid", ("", "warn", "fail"))
@@ -248,11 +285,24 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
         baseline_model=baseline_model,
         direct_model=direct_model,
         mock_url=_mock_base(mock_url) if mock_url else None,
+        locust=locust,
         thresholds_path=Path(texts["--thresholds"][0]),
         record_dir=Path(texts["--record-dir"][0]),
         on_invalid=cast(Literal["warn", "fail"], on_invalid) if on_invalid else None,
         seed=whole_number("--seed", 0, 2**32 - 1) if texts["--seed"][0] else secrets.randbelow(10_000),
     )
+
+
+def _fleet(workers: int, expected: int, bind: str, where: str) -> LocustFleet:
+    """The workers, if anybody can be one."""
+    try:
+        return LocustFleet(workers, expected, bind)
+    except ValueError as error:
+        if not workers + expected:
+            raise BadInput(
+                "--load=locust: --locust-workers=0 and --locust-expect-workers=0 leave nobody to send"
+            ) from None
+        raise BadInput(f"{where}: {error}") from None
 
 
 def _is_given(name: str, option_text: Callable[[str], str | None], environment: Mapping[str, str]) -> bool:

@@ -3,8 +3,8 @@
 Comes in: the file, and the names of the metrics that exist. Goes out: `Thresholds`, all frozen; or one `BadInput` that
 lists every problem of the file with its line. docs/thresholds.md explains the keys to those who write the file.
 
-    Thresholds --profiles--> Profile --names--> Scenario --has--> Needs, Load, Rounds, Limit
-               --hosts--> HostClass          --apparatus--> Apparatus
+    Thresholds --profiles--> Profile --names--> Scenario --has--> Needs, Load, Rounds, Limit --may have--> Waiver
+               --hosts--> HostClass          --apparatus--> Apparatus       --drift--> DriftSource
 
 Classes with a leading underscore are the file's own shape; they do not leave this module.
 """
@@ -14,9 +14,10 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
@@ -41,27 +42,36 @@ from perfgate.measure.host import HostFingerprint
 from perfgate.stack.backend import BackendName
 from perfgate.stack.callbacks import CALLBACKS, CallbackName
 from perfgate.stats.plan import GENERATIONS_MIN
+from perfgate.waivers import Waiver
 
-#: Keys of the planned shape that this version does not judge by. Reading past them would promise what is not done.
-NOT_YET: Final = ("waivers", "drift_budget")
 #: Memory of two hosts of one class may differ by this share: firmware and kernel keep some for themselves.
 MEMORY_TOLERANCE_RATIO: Final = 0.10
+
+#: The metric of a search for a capacity.
+CAPACITY: Final = "capacity_rps"
+#: The fewest requests of a window that can show whether a rate is held: their p95 is the second slowest.
+SEARCH_REQUESTS_MIN: Final = 40
 
 #: Keys of a load that only some kinds of load have.
 _ONLY_WITH: Final[Mapping[str, tuple[str, ...]]] = {
     "arrivals": ("offered_rps",),
     "think_time_s": ("users",),
+    "think_time_max_s": ("users",),
+    "spawn_per_s": ("users",),
     "warm_up_s": ("offered_rps", "users"),
     "window_s": ("offered_rps", "users"),
     "tail_s": ("offered_rps", "users"),
     "stream": ("offered_rps", "users"),
     "direct_rps": ("users",),
+    "turns_per_session": ("users",),
 }
 
 
 #: Of a limit, exactly one; the last two compare two arms.
 _KINDS: Final = ("max", "min", "margin", "equivalent_within")
+_PERCENTAGES: Final = ("margin", "equivalent_within")
 _RELATIVE: Final = "margin or equivalent_within"
+_MAY_DRIFT: Final = ("max", "margin")
 
 _GIB: Final = 1024**3
 _MANUAL: Final = "docs/thresholds.md"
@@ -103,6 +113,20 @@ def _is_filled(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
+def _is_day(value: object) -> bool:
+    if not isinstance(value, str) or re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) is None:
+        return False
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_link(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"https?://\S+", value) is not None
+
+
 _NOT_EMPTY: Final = _expect("at least one entry", lambda value: value != [] and value != {})
 _Positive = Annotated[float, _expect("a number above 0", _is_above_0)]
 _PositiveIfGiven = Annotated[float | None, _expect("a number above 0", _is_above_0)]
@@ -128,6 +152,12 @@ _CountIfGiven = Annotated[int | None, _expect("a whole number above 0", _is_coun
 _Flag = Annotated[bool, _expect("true or false", lambda value: isinstance(value, bool))]
 _Text = Annotated[str, _expect("a text that is not empty", _is_filled)]
 _Why = Annotated[str, _expect("the reason for this limit in words", _is_filled)]
+_Ceiling = Annotated[
+    float | str,
+    _expect("a number above 0, or a percentage such as 12%", lambda value: _is_above_0(value) or _is_percentage(value)),
+]
+_Reason = Annotated[str, _expect("the reason for this waiver in words", _is_filled)]
+_Link = Annotated[str, _expect("an address that begins with https://, where it is followed up", _is_link)]
 _OnInvalid = Annotated[Literal["warn", "fail"], _expect("'warn' or 'fail'", lambda value: value in ("warn", "fail"))]
 _Arrivals = Annotated[Arrivals, _expect("'constant' or 'poisson'", lambda value: value in get_args(Arrivals))]
 _Service = Annotated[
@@ -141,13 +171,18 @@ _Backend = Annotated[BackendName, _expect("'processes' or 'containers'", lambda 
 
 @dataclass(frozen=True)
 class _Names:
-    """What the file may refer to."""
+    """What the file may refer to: metrics, and its own names; `limits` are the metrics of each scenario's limits.
+
+    `today` is the day on which waivers must not have expired; None does not ask.
+    """
 
     metrics: Collection[str]
     comparable: Collection[str]
     scenarios: Collection[str]
     hosts: Collection[str]
     profiles: Collection[str]
+    limits: Mapping[str, Collection[str]]
+    today: date | None
 
 
 def _known_metric(metric: str, info: ValidationInfo[_Names]) -> str:
@@ -167,6 +202,16 @@ def _known_host(name: str, info: ValidationInfo[_Names]) -> str:
 
 def _known_profile(name: str, info: ValidationInfo[_Names]) -> str:
     return _known("profile", name, info.context.profiles)
+
+
+def _not_expired(expires: date, info: ValidationInfo[_Names]) -> date:
+    today = info.context.today
+    if today is not None and expires < today:
+        raise _broken_rule(
+            f"expired on {expires}, today is {today}: mend what it waives, or agree on another day, and take it out "
+            "or change it here"
+        )
+    return expires
 
 
 def _known(what: str, name: str, known: Collection[str]) -> str:
@@ -312,6 +357,34 @@ class Faulting(_Strict):
     after_s_max: _Positive
 
 
+class Searching(_Strict):
+    """How the highest rate is looked for at which an objective holds; experiment/capacity.py does it.
+
+    Args:
+        generations: gateways, each of which is searched by itself.
+        windows_max: of each, at most.
+        within: a gateway's search is done once its capacity is known to be within this share, either way.
+    """
+
+    generations: _Generations
+    windows_max: _Count
+    within: _Percentage
+
+
+class Objective(_Strict):
+    """What a rate has to keep to, to be held.
+
+    Args:
+        latency_p95_ms: from the intended start, at most.
+        error_ratio: share of requests that do not succeed, at most.
+        completed_ratio: share of requests that have a whole reply by the end of the tail, at least.
+    """
+
+    latency_p95_ms: _Positive
+    error_ratio: _NotNegative
+    completed_ratio: _Share
+
+
 class Apparatus(_Strict):
     """When generator, mock and host are fit to measure; beyond any of these a run is INVALID.
 
@@ -333,11 +406,12 @@ class Load(_Strict):
 
     Args:
         offered_rps, arrivals: of an open loop, see `OpenLoop`.
-        users, think_time_s: of a closed loop, see `ClosedLoop`.
+        users, think_time_s, think_time_max_s, spawn_per_s: of a closed loop, see `ClosedLoop`.
         requests: so many requests a window, one at a time (tests that use pytest-benchmark).
         warm_up_s, window_s, tail_s: of a window.
         stream: whether replies are streamed.
         payload_bytes: length of the prompt; None is LiteLLM's published prompt.
+        turns_per_session: of realtime sessions: a user closes its session after so many turns; None keeps it.
         direct_rps: beside users: the rate of windows without a gateway, which would else be as fast as the mock is.
     """
 
@@ -349,9 +423,12 @@ class Load(_Strict):
     tail_s: _NotNegative = DEFAULT_TAIL_S
     arrivals: _Arrivals = "constant"
     think_time_s: _NotNegative = 0.0
+    think_time_max_s: _PositiveIfGiven = None
+    spawn_per_s: _PositiveIfGiven = None
     stream: _Flag = False
     payload_bytes: _CountIfGiven = None
     direct_rps: _PositiveIfGiven = None
+    turns_per_session: _CountIfGiven = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -382,7 +459,15 @@ class Load(_Strict):
         if self.window_s is None:
             raise ValueError(f"requests={self.requests} are sent one at a time: there is no schedule")
         if self.users is not None:
-            return ClosedLoop(self.users, self.warm_up_s, self.window_s, self.tail_s, self.think_time_s)
+            return ClosedLoop(
+                self.users,
+                self.warm_up_s,
+                self.window_s,
+                self.tail_s,
+                self.think_time_s,
+                self.think_time_max_s,
+                self.spawn_per_s,
+            )
         assert self.offered_rps is not None
         return OpenLoop(self.offered_rps, self.warm_up_s, self.window_s, self.tail_s, self.arrivals)
 
@@ -392,6 +477,13 @@ class Load(_Strict):
         if self.direct_rps is None or self.window_s is None:
             return None
         return OpenLoop(self.direct_rps, self.warm_up_s, self.window_s, self.tail_s)
+
+    @property
+    def direct_users(self) -> Schedule | None:
+        """The same for a generator that knows no rates: as many users as else, who think so that it is at most that."""
+        if self.direct_rps is None or self.window_s is None or self.users is None:
+            return None
+        return ClosedLoop(self.users, self.warm_up_s, self.window_s, self.tail_s, self.users / self.direct_rps)
 
 
 class _LimitEntry(_Strict):
@@ -403,6 +495,7 @@ class _LimitEntry(_Strict):
     floor: _NotNegative = 0.0
     claim: _Percentage | None = None
     equivalent_within: _Percentage | None = None
+    drift: _Percentage | None = None
     why: _Why
 
     @model_validator(mode="after")
@@ -416,22 +509,34 @@ class _LimitEntry(_Strict):
         for key, kind in (("max_on", "max"), ("margin_in", "margin"), ("floor", "margin"), ("claim", "margin")):
             if key in self.model_fields_set and kinds[0] != kind:
                 raise _broken_rule(f"{key} goes with {kind}")
+        if self.drift is not None and kinds[0] not in _MAY_DRIFT:
+            raise _broken_rule(f"drift goes with {' or '.join(_MAY_DRIFT)}")
         return self
 
 
 def _tag_of_rounds(value: object) -> str:
     keys = value if isinstance(value, dict) else {}
-    return "<timed>" if "minutes" in keys else "<faulty>" if "cycles" in keys else "<counted>"
+    return (
+        "<timed>"
+        if "minutes" in keys
+        else "<faulty>"
+        if "cycles" in keys
+        else "<searching>"
+        if "windows_max" in keys
+        else "<counted>"
+    )
 
 
 class _ScenarioEntry(_Strict):
     needs: Needs = Needs()
     load: Load
     shown_load: Load | None = None
+    objective: Objective | None = None
     rounds: Annotated[
         Annotated[Rounds, Tag("<counted>")]
         | Annotated[Comparing, Tag("<timed>")]
-        | Annotated[Faulting, Tag("<faulty>")],
+        | Annotated[Faulting, Tag("<faulty>")]
+        | Annotated[Searching, Tag("<searching>")],
         Discriminator(lambda value: _tag_of_rounds(value)),
     ]
     limits: Annotated[dict[Annotated[str, AfterValidator(_known_metric)], _LimitEntry], _NOT_EMPTY]
@@ -466,13 +571,70 @@ class _ScenarioEntry(_Strict):
             raise _broken_rule("shown_load goes with rounds: {minutes: …}")
         if isinstance(self.rounds, Faulting) and self.load.offered_rps is None:
             raise _broken_rule("rounds: {cycles: …} goes with a load at a rate (offered_rps), in short windows")
+        self._check_search()
         return self
+
+    def _check_search(self) -> None:
+        """A search for a capacity has an objective, begins at a rate, and is judged by what it finds."""
+        is_search = isinstance(self.rounds, Searching)
+        if is_search != (self.objective is not None):
+            raise _broken_rule("objective and rounds: {windows_max: …} go together: a rate is held or not")
+        if is_search != (CAPACITY in self.limits) or (is_search and len(self.limits) > 1):
+            raise _broken_rule(
+                f"rounds: {{windows_max: …}} goes with one limit, on {CAPACITY}, which goes with no other"
+            )
+        if not is_search:
+            return
+        if self.load.offered_rps is None or self.load.window_s is None:
+            raise _broken_rule("rounds: {windows_max: …} goes with a load at a rate (offered_rps), the first one tried")
+        if self.load.offered_rps * self.load.window_s < SEARCH_REQUESTS_MIN:
+            raise _broken_rule(
+                f"offered_rps × window_s must be at least {SEARCH_REQUESTS_MIN}, or a p95 says nothing of a rate"
+            )
+
+
+class _WaiverEntry(_Strict):
+    scenario: Annotated[_Text, AfterValidator(_known_scenario)]
+    metric: Annotated[_Text, AfterValidator(_known_metric)]
+    ceiling: _Ceiling
+    expires: Annotated[
+        date,
+        AfterValidator(_not_expired),
+        BeforeValidator(date.fromisoformat),
+        _expect("a day such as 2026-12-31", _is_day),
+    ]
+    why: _Reason
+    link: _Link
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo[_Names]) -> Self:
+        limited = info.context.limits[self.scenario]
+        if self.metric not in limited:
+            raise _broken_rule(
+                f"there is nothing to waive: scenarios.{self.scenario} has no limit on {self.metric} but on "
+                f"{', '.join(limited)}"
+            )
+        return self
+
+
+def _each_limit_once(waivers: tuple[_WaiverEntry, ...]) -> tuple[_WaiverEntry, ...]:
+    waived = [f"{waiver.scenario}.{waiver.metric}" for waiver in waivers]
+    for limit in waived:
+        if waived.count(limit) > 1:
+            raise _broken_rule(f"{limit} is waived twice")
+    return waivers
+
+
+class _Drift(_Strict):
+    record: _Text
 
 
 class _File(_Strict):
     profiles: Annotated[dict[str, Profile], _NOT_EMPTY]
     hosts: dict[str, HostClass] = {}
+    drift: _Drift | None = None
     scenarios: Annotated[dict[str, _ScenarioEntry], _NOT_EMPTY]
+    waivers: Annotated[tuple[_WaiverEntry, ...], AfterValidator(_each_limit_once)] = ()
     apparatus: Apparatus
 
 
@@ -481,6 +643,7 @@ _BY_TAG: Final[Mapping[int | str, type[BaseModel]]] = {
     "<counted>": Rounds,
     "<timed>": Comparing,
     "<faulty>": Faulting,
+    "<searching>": Searching,
 }
 
 
@@ -503,6 +666,8 @@ class Limit:
         floor: with a margin: a difference of at most this, in the metric's unit, does not matter.
         claim: with a margin: what somebody claims it is equivalent within; said beside the verdict.
         basis: where the number differs from the file's, why, in words.
+        waiver: by which it may be broken for a while; None where it may not.
+        drift: by how much the figure may be worse than that of the committed record: 0.15 is 15 %; None for any.
     """
 
     metric: str
@@ -518,6 +683,8 @@ class Limit:
     equivalent_within: float | None = None
     claim: float | None = None
     basis: str = ""
+    waiver: Waiver | None = None
+    drift: float | None = None
 
     def __post_init__(self) -> None:
         """Check that it limits in one way."""
@@ -544,6 +711,29 @@ class Limit:
         margin = self.margin_in[profile]
         return replace(self, margin=margin, basis=f"of the profile {profile}")
 
+    @property
+    def number(self) -> float:
+        """The one of maximum, minimum, margin and equivalent_within that it has."""
+        numbers = (self.maximum, self.minimum, self.margin, self.equivalent_within)
+        return next(number for number in numbers if number is not None)
+
+    def with_number(self, number: float) -> Self:
+        """Another number of the same kind in the place of its own, whatever the host class or profile."""
+        return replace(
+            self,
+            maximum=None if self.maximum is None else number,
+            minimum=None if self.minimum is None else number,
+            margin=None if self.margin is None else number,
+            equivalent_within=None if self.equivalent_within is None else number,
+            maximum_on={},
+            margin_in={},
+            basis="",
+        )
+
+    def at_ceiling(self) -> Self | None:
+        """The limit with its waiver's ceiling in its place; None without a waiver."""
+        return None if self.waiver is None else self.with_number(self.waiver.ceiling)
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -556,19 +746,36 @@ class Scenario:
         rounds: how much is measured.
         limits: by metric, in the file's order.
         shown_load: of a comparison: another load, whose throughput is shown and not judged; None for none.
+        objective: of a search for a capacity: what a rate has to keep to; None for others.
     """
 
     name: str
     needs: Needs
     load: Load
-    rounds: Rounds | Comparing | Faulting
+    rounds: Rounds | Comparing | Faulting | Searching
     limits: Mapping[str, Limit]
     shown_load: Load | None = None
+    objective: Objective | None = None
 
     @property
     def compares(self) -> bool:
         """Whether it compares two arms, `baseline` and `candidate`."""
         return isinstance(self.rounds, Comparing)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSource:
+    """The committed record that drift is counted from.
+
+    Args:
+        file: where it is; the path in thresholds.yaml is relative to the folder of that file.
+        path: as written there.
+        place: `thresholds.yaml:3`, for messages.
+    """
+
+    file: Path
+    path: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -578,20 +785,28 @@ class Thresholds:
     Args:
         path: as shown in messages: relative where it lies below the working directory.
         sha256: of its bytes, for the record.
+        text: all of it, likewise.
         profiles, hosts, scenarios: by name, in the file's order.
         apparatus: limits of the measuring side.
+        drift: the record that limits with a drift are held against; None where no limit has one.
     """
 
     path: str
     sha256: str
+    text: str = field(repr=False)
     profiles: Mapping[str, Profile]
     hosts: Mapping[str, HostClass]
     scenarios: Mapping[str, Scenario]
     apparatus: Apparatus
+    drift: DriftSource | None = None
 
 
 def load_thresholds(
-    path: Path, known_metrics: Collection[str], comparable_metrics: Collection[str] | None = None
+    path: Path,
+    known_metrics: Collection[str],
+    comparable_metrics: Collection[str] | None = None,
+    *,
+    today: date | None = None,
 ) -> Thresholds:
     """Read and check thresholds.yaml.
 
@@ -599,14 +814,36 @@ def load_thresholds(
         path: the file.
         known_metrics: what limits may be set on.
         comparable_metrics: what limits by margin may be set on; None for all of them.
+        today: the day (UTC) on which its waivers must not have expired; None for who judges by none of them.
 
     Raises:
         BadInput: the file cannot be read, is not YAML or breaks the schema. All its problems are in the message.
     """
     shown = str(path.absolute().relative_to(Path.cwd())) if path.absolute().is_relative_to(Path.cwd()) else str(path)
-    content = _content(path, shown)
+    return parsed_thresholds(_content(path, shown), shown, known_metrics, comparable_metrics, today=today)
+
+
+def parsed_thresholds(
+    content: bytes,
+    shown: str,
+    known_metrics: Collection[str],
+    comparable_metrics: Collection[str] | None = None,
+    *,
+    today: date | None = None,
+) -> Thresholds:
+    """Check what a thresholds.yaml holds.
+
+    Args:
+        content: its bytes.
+        shown: its path, for messages and limits.
+        known_metrics, comparable_metrics, today: see `load_thresholds`.
+
+    Raises:
+        BadInput: it is not YAML or breaks the schema. All its problems are in the message.
+    """
     try:
-        document = located_yaml.read(content.decode("utf-8"))
+        text = content.decode("utf-8")
+        document = located_yaml.read(text)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
@@ -616,7 +853,9 @@ def load_thresholds(
     problems = list(document.problems)
     try:
         comparable = known_metrics if comparable_metrics is None else comparable_metrics
-        file = _File.model_validate(document.data, context=_names(known_metrics, comparable, document.data))
+        file = _File.model_validate(document.data, context=_names(known_metrics, comparable, document.data, today))
+        waivers, unusable = _waivers(file, shown, document)
+        problems += [*unusable, *_problems_of_drift(file, document)]
     except ValidationError as error:
         problems += [_problem(details, document) for details in error.errors(include_url=False)]
     if problems:
@@ -624,12 +863,14 @@ def load_thresholds(
     return Thresholds(
         path=shown,
         sha256=hashlib.sha256(content).hexdigest(),
+        text=text,
         profiles=MappingProxyType(file.profiles),
         hosts=MappingProxyType(file.hosts),
         scenarios=MappingProxyType(
-            {name: _scenario(name, entry, shown, document) for name, entry in file.scenarios.items()}
+            {name: _scenario(name, entry, shown, document, waivers) for name, entry in file.scenarios.items()}
         ),
         apparatus=file.apparatus,
+        drift=None if file.drift is None else _drift_source(file.drift, shown, document),
     )
 
 
@@ -650,10 +891,81 @@ def _belongs(host: HostFingerprint, backend: str, kind: HostClass) -> bool:
     )
 
 
-def _scenario(name: str, entry: _ScenarioEntry, path: str, document: Document) -> Scenario:
+def _waivers(
+    file: _File, path: str, document: Document
+) -> tuple[Mapping[tuple[str, str], Waiver], Collection[Problem]]:
+    """The waivers by scenario and metric, and those whose ceiling does not go with the limit."""
+    waivers, problems = {}, []
+    for index, entry in enumerate(file.waivers):
+        limit = file.scenarios[entry.scenario].limits[entry.metric]
+        kind = _kind_of(limit)
+        complaint = _complaint_of_ceiling(entry.ceiling, kind, limit)
+        if complaint is not None:
+            where: KeyPath = ("waivers", index, "ceiling")
+            problems.append(Problem(document.place(where).line, where, complaint))
+            continue
+        line = document.place(("waivers", index)).line
+        waivers[entry.scenario, entry.metric] = Waiver(
+            _number_of(entry.ceiling), entry.expires, entry.why, entry.link, path, line
+        )
+    return waivers, problems
+
+
+def _complaint_of_ceiling(ceiling: float | str, kind: str, limit: _LimitEntry) -> str | None:
+    """Why a ceiling says nothing of a limit of this kind, in words; None when it does."""
+
+    def shown(number: float) -> str:
+        return f"{number * 100:g}%" if kind in _PERCENTAGES else f"{number:g}"
+
+    if isinstance(ceiling, str) != (kind in _PERCENTAGES):
+        expected = "a percentage such as 12%" if kind in _PERCENTAGES else "a number in the metric's unit"
+        found = ceiling if isinstance(ceiling, str) else f"{ceiling:g}"
+        return f"the limit is one by {kind}, so its ceiling is {expected}, found {found}"
+    numbers = [getattr(limit, kind), *limit.max_on.values(), *limit.margin_in.values()]
+    bound, number = min(numbers) if kind == "min" else max(numbers), _number_of(ceiling)
+    if number < bound if kind == "min" else number > bound:
+        return None
+    side = "below" if kind == "min" else "above"
+    return f"must be {side} the limit itself, {shown(bound)}, found {shown(number)}: it is how bad the figure may get"
+
+
+def _number_of(ceiling: float | str) -> float:
+    """12% as 0.12, a number as it is."""
+    return float(ceiling[:-1]) / 100 if isinstance(ceiling, str) else ceiling
+
+
+def _problems_of_drift(file: _File, document: Document) -> Collection[Problem]:
+    """Limits that may drift from nothing, or a record that nothing is held against."""
+    drifting: list[KeyPath] = [
+        ("scenarios", name, "limits", metric, "drift")
+        for name, scenario in file.scenarios.items()
+        for metric, limit in scenario.limits.items()
+        if limit.drift is not None
+    ]
+    if file.drift is None:
+        text = "there is no record to drift from: add drift: {record: FILE} at the top of the file"
+        return [Problem(document.place(where).line, where, text) for where in drifting]
+    if not drifting:
+        text = "no limit has a drift, so nothing is held against this record: add drift: 15% to those that should be"
+        return [Problem(document.place(("drift",)).line, ("drift",), text)]
+    return []
+
+
+def _drift_source(drift: _Drift, shown: str, document: Document) -> DriftSource:
+    line = document.place(("drift", "record")).line
+    return DriftSource(Path(shown).absolute().parent / drift.record, drift.record, f"{shown}:{line}")
+
+
+def _kind_of(limit: _LimitEntry) -> str:
+    return next(key for key in _KINDS if getattr(limit, key) is not None)
+
+
+def _scenario(
+    name: str, entry: _ScenarioEntry, path: str, document: Document, waivers: Mapping[tuple[str, str], Waiver]
+) -> Scenario:
     limits = {}
     for metric, limit in entry.limits.items():
-        key = next(key for key in _KINDS if getattr(limit, key) is not None)
+        key = _kind_of(limit)
         line = document.place(("scenarios", name, "limits", metric, key)).line
         limits[metric] = Limit(
             metric,
@@ -668,8 +980,12 @@ def _scenario(name: str, entry: _ScenarioEntry, path: str, document: Document) -
             limit.floor,
             limit.equivalent_within,
             limit.claim,
+            waiver=waivers.get((name, metric)),
+            drift=limit.drift,
         )
-    return Scenario(name, entry.needs, entry.load, entry.rounds, MappingProxyType(limits), entry.shown_load)
+    return Scenario(
+        name, entry.needs, entry.load, entry.rounds, MappingProxyType(limits), entry.shown_load, entry.objective
+    )
 
 
 # --- what is wrong, in words ---
@@ -715,14 +1031,18 @@ def _dotted(path: KeyPath) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
-def _names(known_metrics: Collection[str], comparable: Collection[str], data: object) -> _Names:
+def _names(known_metrics: Collection[str], comparable: Collection[str], data: object, today: date | None) -> _Names:
     """Known before anything is checked, so that one mistake in a scenario is not reported as its absence, too."""
 
-    def below(key: str) -> tuple[str, ...]:
-        part = data.get(key) if isinstance(data, dict) else None
+    def below(*keys: str) -> tuple[str, ...]:
+        part = data
+        for key in keys:
+            part = part.get(key) if isinstance(part, dict) else None
         return tuple(part) if isinstance(part, dict) else ()
 
-    return _Names(known_metrics, comparable, below("scenarios"), below("hosts"), below("profiles"))
+    scenarios = below("scenarios")
+    limits = {name: below("scenarios", name, "limits") for name in scenarios}
+    return _Names(known_metrics, comparable, scenarios, below("hosts"), below("profiles"), limits, today)
 
 
 def _problem(details: ErrorDetails, document: Document) -> Problem:
@@ -752,14 +1072,15 @@ def _unknown_key(location: KeyPath) -> str:
         location: pydantic's: the key's path, tags included.
     """
     key = str(location[-1])
-    if key in NOT_YET:
-        return "not supported yet by this version of perfgate"
     kind: Any = _File
     for part in location[:-1]:
         if part in _BY_TAG:
             kind = _BY_TAG[str(part)]
             continue
         is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
-        kind = kind.model_fields[str(part)].annotation if is_model else get_args(kind)[-1]
+        # Of a mapping the values are meant, of a list its entries: tuple[Entry, ...].
+        kind = kind.model_fields[str(part)].annotation if is_model else get_args(kind)[0 if type(part) is int else -1]
+        if NoneType in get_args(kind):  # a part that may be left out
+            kind = get_args(kind)[0]
     hint = _did_you_mean(key, kind.model_fields) or f"; known are {', '.join(kind.model_fields)}"
     return f"unknown key{hint}"

@@ -7,12 +7,14 @@ No I/O, no pytest.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from statistics import NormalDist
-from typing import Final
+from typing import Final, Literal
 
+from perfgate.drift import Drifted, NotJudged
 from perfgate.experiment.comparison import Comparison
 from perfgate.experiment.health import Health
 from perfgate.experiment.measurement import Estimate, Measurement, NotMeasured, Unmeasurable
@@ -24,9 +26,16 @@ from perfgate.stats.decision import Decision, judge_max, judge_min
 from perfgate.stats.power import POWER, smallest_failing_ratio
 from perfgate.stats.resampling import EmptyRound, TooFewRounds
 from perfgate.thresholds import Limit
+from perfgate.waivers import WaiverStanding
 
 #: The error guard of a scenario that sets no limit on error_ratio.
 DEFAULT_ERROR_RATIO_MAX: Final = 0.001
+#: What is said of a drift budget.
+DRIFT_OUTCOMES: Final[Mapping[Decision, Literal["kept", "exceeded", "undecided"]]] = {
+    Decision.PASS: "kept",
+    Decision.FAIL: "exceeded",
+    Decision.UNDECIDED: "undecided",
+}
 
 
 class Verdict(StrEnum):
@@ -41,7 +50,9 @@ class Reason(Enum):
     """Why; the value is the sentence that is printed."""
 
     WITHIN = "the interval keeps to the limit"
+    WAIVED = "waived: the limit is not shown to be kept, the ceiling of its waiver is"
     BEYOND = "the interval is beyond the limit"
+    DRIFT = "drift: since the committed record the figure has got worse by more than its budget"
     ERRORS = "errors come first: too many requests failed, so this figure was not read"
     APPARATUS = "apparatus: what measures was not fit, so nothing is said of the gateway"
     UNDECIDED = "undecided: the limit lies within the interval after the most rounds that time allows"
@@ -49,8 +60,20 @@ class Reason(Enum):
     NOT_MEASURED = "not measured"
     UNMEASURABLE = "cannot be measured here"
     NOT_FOR_THIS_HOST = "limits not for this host"
+    TOO_FEW_CORES = "too few cores: shown, and not judged"
     ARMS_DIFFER = "not a comparison: the arms differ in what nobody asked for"
     CONTROL = "control: this host cannot tell the baseline from itself, so nothing is said of the candidate"
+
+
+#: Whose first line has the figure.
+_WITH_FIGURE: Final = (
+    Reason.WITHIN,
+    Reason.WAIVED,
+    Reason.BEYOND,
+    Reason.DRIFT,
+    Reason.UNDECIDED,
+    Reason.TOO_FEW_CORES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +143,10 @@ class Judgement:
         sent: requests of the arm.
         detail: a sentence more on the reason, or empty.
         compared: of a limit by margin, what `estimate` is of the others.
+        ceiling: of a limit that is waived, the one that its waiver puts in its place, as it holds here; else None.
+        waived: what was found of that waiver; None without one.
+        drift: how far the figure is from that of the committed record, or why that is not judged; None of a limit
+            without such a budget.
     """
 
     scenario: str
@@ -133,13 +160,23 @@ class Judgement:
     sent: int
     detail: str = ""
     compared: Compared | None = None
+    ceiling: Limit | None = None
+    waived: WaiverStanding | None = None
+    drift: Drifted | NotJudged | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether more rounds could still turn it into a PASS or a FAIL, or settle what is claimed beside it."""
+        """Whether more rounds could still turn it into a PASS or a FAIL, or settle what is said beside it."""
         if self.compared is not None and self.compared.claim_is_open:
             return True
+        if self.reason is Reason.WAIVED and self.waived is WaiverStanding.PERHAPS_NEEDED:
+            return True
         return self.reason in (Reason.UNDECIDED, Reason.APPARATUS, Reason.TOO_FEW_REQUESTS, Reason.NOT_MEASURED)
+
+    @property
+    def verdict_words(self) -> str:
+        """`PASS`, `PASS, waived`, `FAIL`, `INVALID`."""
+        return f"{self.verdict}, waived" if self.reason is Reason.WAIVED else str(self.verdict)
 
 
 def judge(
@@ -155,21 +192,41 @@ def judge(
         measurement: of the limit's scenario.
         limit: on one of `METRICS`.
         health: of the apparatus in this measurement.
-        error_limit: the scenario's limit on error_ratio, which guards all other figures; None takes the default.
+        error_limit: the scenario's limit on error_ratio, or where that is waived its ceiling, guards all other figures;
+            None takes the default.
         host: how this host stands to those that the limits were measured on.
 
     """
     metric = METRICS[limit.metric]
     try:
         # Of the arms that it reads, the one with the most errors speaks for all.
-        arm = max(metric.arms, key=lambda name: sum(error.count for error in measurement.errors(name)))
+        arm = max(metric.arms_of(measurement), key=lambda name: sum(error.count for error in measurement.errors(name)))
         errors, sent = measurement.errors(arm), measurement.requests(arm)
     except NotMeasured as error:
         return not_measured(measurement.scenario, limit, str(error))
 
-    def said(verdict: Verdict, reason: Reason, estimate: Estimate | None = None, detail: str = "") -> Judgement:
+    ceiling = limit.at_ceiling()
+
+    def said(
+        verdict: Verdict,
+        reason: Reason,
+        estimate: Estimate | None = None,
+        detail: str = "",
+        waived: WaiverStanding = WaiverStanding.NOT_JUDGED,
+    ) -> Judgement:
         return Judgement(
-            measurement.scenario, limit.metric, verdict, reason, limit, estimate, health, errors, sent, detail
+            measurement.scenario,
+            limit.metric,
+            verdict,
+            reason,
+            limit,
+            estimate,
+            health,
+            errors,
+            sent,
+            detail,
+            ceiling=ceiling,
+            waived=None if ceiling is None else waived,
         )
 
     try:
@@ -177,13 +234,15 @@ def judge(
     except NotMeasured as error:
         return said(Verdict.INVALID, Reason.NOT_MEASURED, detail=str(error))
     error_ratio_max = DEFAULT_ERROR_RATIO_MAX
-    if error_limit is not None and error_limit.maximum is not None:
-        error_ratio_max = error_limit.maximum
+    guard = error_limit if error_limit is None else error_limit.at_ceiling() or error_limit
+    if guard is not None and guard.maximum is not None:
+        error_ratio_max = guard.maximum
     unfit = said(Verdict.INVALID, Reason.APPARATUS, detail="; ".join(health.complaints))
     if not health.counts_are_fit:
         return unfit
-    if not metric.counts_errors and errors_decision(error_ratio, error_ratio_max) is Decision.FAIL:
-        of_arm = f" of the arm {arm}" if len(metric.arms) > 1 else ""
+    looks_past = metric.counts_errors or metric.expects_errors
+    if not looks_past and errors_decision(error_ratio, error_ratio_max) is Decision.FAIL:
+        of_arm = f" of the arm {arm}" if len(metric.arms_of(measurement)) > 1 else ""
         return said(
             Verdict.FAIL,
             Reason.ERRORS,
@@ -199,6 +258,7 @@ def judge(
         return said(Verdict.INVALID, Reason.NOT_MEASURED, detail=str(error))
     try:
         limit = limit_here(limit, host)
+        ceiling = None if ceiling is None else limit_here(ceiling, host)
     except NotForThisHost as error:
         return said(Verdict.INVALID, Reason.NOT_FOR_THIS_HOST, estimate, str(error))
     if estimate.requests < estimate.requests_needed:
@@ -206,16 +266,45 @@ def judge(
         return said(Verdict.INVALID, Reason.TOO_FEW_REQUESTS, estimate, detail)
     decision = decide(estimate, limit)
     if decision is Decision.PASS:
-        return said(Verdict.PASS, Reason.WITHIN, estimate)
-    if decision is Decision.FAIL:
-        return said(Verdict.FAIL, Reason.BEYOND, estimate)
+        return said(Verdict.PASS, Reason.WITHIN, estimate, waived=WaiverStanding.NOT_NEEDED)
+    at_ceiling = decision if ceiling is None else decide(estimate, ceiling)
+    if at_ceiling is Decision.PASS:
+        is_broken = decision is Decision.FAIL
+        waived = WaiverStanding.NEEDED if is_broken else WaiverStanding.PERHAPS_NEEDED
+        return said(Verdict.PASS, Reason.WAIVED, estimate, waived=waived)
+    if at_ceiling is Decision.FAIL:
+        return said(Verdict.FAIL, Reason.BEYOND, estimate, waived=WaiverStanding.BROKEN)
     return said(Verdict.INVALID, Reason.UNDECIDED, estimate, detail=measurement.stopped)
+
+
+def shown_only(judgement: Judgement, why: str) -> Judgement:
+    """The verdict on a figure that this host cannot be held to: INVALID, with the figure where it was read.
+
+    Args:
+        judgement: as it would be elsewhere; what was not read stays as it is.
+        why: what the host lacks, in words.
+    """
+    if judgement.estimate is None:
+        return judgement
+    return replace(judgement, verdict=Verdict.INVALID, reason=Reason.TOO_FEW_CORES, detail=why)
 
 
 def not_measured(scenario: str, limit: Limit, why: str) -> Judgement:
     """The verdict on a metric for which no request was sent at all; `why` says what to do."""
-    health = Health("nothing was measured")
-    return Judgement(scenario, limit.metric, Verdict.INVALID, Reason.NOT_MEASURED, limit, None, health, (), 0, why)
+    return Judgement(
+        scenario,
+        limit.metric,
+        Verdict.INVALID,
+        Reason.NOT_MEASURED,
+        limit,
+        None,
+        Health("nothing was measured"),
+        (),
+        0,
+        why,
+        ceiling=limit.at_ceiling(),
+        waived=None if limit.waiver is None else WaiverStanding.NOT_JUDGED,
+    )
 
 
 def decide(estimate: Estimate, limit: Limit) -> Decision:
@@ -257,6 +346,16 @@ class Surroundings:
     record: str
 
 
+def digits(value: float, count: int = 3) -> str:
+    """So many significant digits, or all of a larger number: no powers of ten.
+
+    >>> digits(14.9123), digits(1170.9)
+    ('14.9', '1,171')
+    """
+    text = f"{value:.{count}g}"
+    return f"{value:,.0f}" if "e+" in text else text
+
+
 def figure(value: float, unit: str) -> str:
     """A figure as people read it: three significant digits and its unit; a ratio as a percentage.
 
@@ -264,8 +363,8 @@ def figure(value: float, unit: str) -> str:
     ('14.9 ms', '0.04 %')
     """
     if unit == "":
-        return f"{value * 100:.3g} %"
-    return f"{value:.3g} {unit}"
+        return f"{digits(value * 100)} %"
+    return f"{digits(value)} {unit}"
 
 
 def percent_words(ratio: float) -> str:
@@ -290,22 +389,45 @@ def limit_words(limit: Limit, unit: str) -> str:
     return f"at least {figure(limit.minimum, unit)}"
 
 
+def waiver_words(ceiling: Limit, unit: str, standing: WaiverStanding) -> str:
+    """What a waiver allows, and what was found of it: `at most 60 ms until 2026-12-31: broken, too`.
+
+    Args:
+        ceiling: the limit that it puts in the place of its own.
+        unit: of the metric.
+        standing: what was found.
+    """
+    assert ceiling.waiver is not None, "it comes from one"
+    basis = f" ({ceiling.basis})" if ceiling.basis else ""
+    return f"{limit_words(ceiling, unit)}{basis} until {ceiling.waiver.expires}: {standing}"
+
+
+def drift_words(drift: Drifted | NotJudged, unit: str) -> str:
+    """How far a figure has drifted: `+18.0 % (+15.1 to +20.9 %) from 8.3 ms of …, at most +15 %: exceeded`."""
+    if isinstance(drift, NotJudged):
+        return f"not judged: {drift.why}"
+    low, high = (f"{(end - 1) * 100:+.1f}" if math.isfinite(end) else "any" for end in (drift.low, drift.high))
+    figures = f"{percent_words(drift.ratio)} ({low} to {high} %) from {figure(drift.limit.figure, unit)}"
+    allowed = f"at most {percent_words(drift.limit.allowed_ratio)}"
+    return f"{figures} of {drift.limit.against}, {allowed}: {DRIFT_OUTCOMES[drift.decision]}"
+
+
 def interval_words(estimate: Estimate) -> str:
     """`95 % interval 13.9 to 15.8 ms`."""
     percent = f"{estimate.confidence * 100:.4g}"
     if estimate.unit == "":
-        return f"{percent} % interval {estimate.low * 100:.2g} to {estimate.high * 100:.2g} %"
-    return f"{percent} % interval {estimate.low:.3g} to {estimate.high:.3g} {estimate.unit}"
+        return f"{percent} % interval {digits(estimate.low * 100, 2)} to {digits(estimate.high * 100, 2)} %"
+    return f"{percent} % interval {digits(estimate.low)} to {digits(estimate.high)} {estimate.unit}"
 
 
 def headline(judgement: Judgement) -> str:
     """The first line: verdict, question, figure, interval, limit."""
     metric = METRICS[judgement.metric]
-    start = f"{judgement.verdict}  {judgement.scenario}: {metric.title}"
+    start = f"{judgement.verdict_words}  {judgement.scenario}: {metric.title}"
     if judgement.compared is not None:
         return f"{start}: {compared_words(judgement.compared)}, {limit_words(judgement.limit, unit_of(metric.name))}"
     estimate = judgement.estimate
-    if judgement.reason in (Reason.WITHIN, Reason.BEYOND, Reason.UNDECIDED) and estimate is not None:
+    if judgement.reason in _WITH_FIGURE and estimate is not None:
         words = limit_words(judgement.limit, estimate.unit)
         interval = "counted" if metric.is_counted else interval_words(estimate)
         return f"{start}: {figure(estimate.value, estimate.unit)} ({interval}), {words}"
@@ -333,19 +455,32 @@ def slowdown_interval(compared: Compared) -> str:
 
 
 def smallest_failing(judgement: Judgement) -> float | None:
-    """The true value that this run would have failed at `POWER`, in the metric's unit; None where it says nothing.
+    """The true value that this run would have failed at `POWER`, in the metric's unit; None where it says nothing."""
+    estimate, maximum = judgement.estimate, (judgement.ceiling or judgement.limit).maximum
+    if estimate is None or maximum is None or judgement.reason is Reason.TOO_FEW_CORES:
+        return None
+    return smallest_failing_value(judgement.metric, estimate.value, estimate.low, estimate.confidence, maximum)
+
+
+def smallest_failing_value(metric: str, value: float, low: float, confidence: float, maximum: float) -> float | None:
+    """The same of an estimate that is known by its figures, as it stands in a record.
 
     A run fails when the interval's near end passes the limit. With half-width h at a two-sided confidence whose normal
     quantile is z, the standard error is h / z, and the end passes with probability 80 % at limit + h + 0.84 * h / z
     (0.84 being the normal's quantile of 80 %).
+
+    Args:
+        metric: its name; of counted ones, and of those that count errors, nothing is said.
+        value, low: the estimate and its interval's lower end.
+        confidence: of the interval.
+        maximum: that is allowed.
     """
-    estimate, maximum = judgement.estimate, judgement.limit.maximum
-    metric = METRICS[judgement.metric]
-    if estimate is None or maximum is None or metric.counts_errors or metric.is_counted:
+    known = METRICS.get(metric)
+    if known is None or known.counts_errors or known.is_counted:
         return None
-    half_width = max(estimate.value - estimate.low, 0.0)
+    half_width = max(value - low, 0.0)
     normal = NormalDist()
-    return maximum + half_width * (1 + normal.inv_cdf(POWER) / normal.inv_cdf(0.5 + estimate.confidence / 2))
+    return maximum + half_width * (1 + normal.inv_cdf(POWER) / normal.inv_cdf(0.5 + confidence / 2))
 
 
 def explain(judgement: Judgement, surroundings: Surroundings) -> list[str]:
@@ -361,6 +496,12 @@ def explain(judgement: Judgement, surroundings: Surroundings) -> list[str]:
     basis = f" ({limit.basis})" if limit.basis else ""
     lines.append(f"  limit      {limit_words(limit, unit)}{basis}    {place} {judgement.scenario}.{judgement.metric}")
     lines.append(f"  why        {limit.why}")
+    if limit.waiver is not None and judgement.ceiling is not None and judgement.waived is not None:
+        waiver, words = limit.waiver, waiver_words(judgement.ceiling, unit, judgement.waived)
+        lines.append(f"  waiver     {words}    {waiver.path}:{waiver.line}")
+        lines.append(f"             {waiver.why} ({waiver.link})")
+    if judgement.drift is not None:
+        lines.append(f"  drift      {drift_words(judgement.drift, unit)}")
     if judgement.errors:
         kinds = [f"{error.count:,} {error.kind} ({error.example})" for error in judgement.errors[:5]]
         lines.append(f"  errors     of {judgement.sent:,} requests: " + "; ".join(kinds))
@@ -404,13 +545,17 @@ def unit_of(metric: str) -> str:
         return "ms"
     if metric.endswith("_rps"):
         return "requests/s"
+    if metric.endswith("_sessions_per_s"):
+        return "sessions/s"
+    if metric.endswith("_sessions"):
+        return "sessions"
     if metric.endswith("_s"):
         return "s"
     return "MiB" if "_mib" in metric else ""
 
 
 def _next(judgement: Judgement, surroundings: Surroundings) -> list[str]:
-    record = f"windows and histograms are in {surroundings.record}"
+    record = f"`perfgate report {shlex.quote(surroundings.record)}` draws what was measured"
     match judgement.reason:
         case Reason.CONTROL:
             return [f"  next       run it on a quieter machine, or again; {record}"]
@@ -426,6 +571,12 @@ def _next(judgement: Judgement, surroundings: Surroundings) -> list[str]:
             if judgement.compared is not None:
                 longer = f"more minutes in scenarios.{judgement.scenario}.rounds"
             return [f"  next       run it longer ({longer}); {record}"]
+        case Reason.TOO_FEW_CORES:
+            return [f"  next       run it on a host with more cores; {record}"]
+        case Reason.DRIFT:
+            return [
+                f"  next       find which step it came by, or agree on what it costs and commit a new record; {record}"
+            ]
         case Reason.ERRORS:
             return [f"  next       mend the errors named above first; {record}"]
         case _:

@@ -1,4 +1,4 @@
-"""What is compared: an arm, and the gateway that serves it.
+"""What is compared: an arm, and the gateway that serves it: LiteLLM, or Portkey beside it.
 
 Values only. Two arms with an equal `GatewaySpec` are served by the same processes, so that a fault can be switched on
 and off from window to window inside one process. Each arm says where it runs, so that both backends can be arms of one
@@ -6,16 +6,21 @@ run.
 """
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from perfgate.errors import BadInput
+from perfgate.load.api import Api
 from perfgate.stack.backend import BackendName
 from perfgate.stack.callbacks import CallbackFault, CallbackName, lacking
 from perfgate.stack.litellm import FLUSH_JITTER_S, RedisBy
 from perfgate.stack.releases import DepsMode
-from perfgate.stack.sources import Release, RunningUrl, Source
+from perfgate.stack.sources import PortkeyRelease, Release, RunningUrl, Source
+
+#: What a gateway is.
+Product = Literal["litellm", "portkey"]
 
 #: The model asked for by default; the mock endpoint answers any name outside its own grammar with a plain reply.
 PLAIN_MODEL: Final = "perfgate-plain"
@@ -30,17 +35,21 @@ DATABASE_POOL_LIMIT: Final = 10
 BASELINE: Final = "baseline"
 CANDIDATE: Final = "candidate"
 
+#: What the name of an endpoint's direct arm ends in; it begins as that of the arm through the gateway, the endpoint's.
+DIRECT_SUFFIX: Final = "_direct"
+
 
 @dataclass(frozen=True, slots=True)
 class GatewaySpec:
-    """One LiteLLM gateway as it is to be started, or as it runs already.
+    """One gateway as it is to be started, or as it runs already.
 
     Args:
-        source: which LiteLLM.
+        source: which LiteLLM; or Portkey, to which only `instances`, `backend`, what an instance may use, and `apart`
+            apply.
         deps: its dependencies as of its release date, or the newest of today.
         workers: worker processes of each instance.
         faults: load the callback that injects faults of known size (stack/litellm_faults.py).
-        instances: LiteLLM processes side by side; the generator takes them in turn.
+        instances: processes side by side; the generator takes them in turn.
         config_path: the user's own configuration (stack/gateway_config.py); None passes every model on to the mock.
         with_packages: what is installed beside LiteLLM (`installing.checked_packages`).
         backend: what starts it.
@@ -52,11 +61,13 @@ class GatewaySpec:
         redis_fails: have that Redis where it can be made to fail.
         callback: log every request by it, to a log sink of ours; None for none.
         callback_fault: of known size, in that callback.
+        every_api: have models for messages and realtime sessions beside those that all other endpoints share.
         apart: two gateways that differ in nothing else have processes of their own all the same: those of `baseline`
             and `candidate` when a release is compared with itself.
 
     Raises:
-        BadInput: something is asked for that a gateway which runs already, or one in a container, cannot be given.
+        BadInput: something is asked for that a gateway which runs already, Portkey, or one in a container cannot be
+            given.
     """
 
     source: Source
@@ -74,6 +85,7 @@ class GatewaySpec:
     callback_fault: CallbackFault | None = None
     cpus_per_instance: float | None = None
     memory_per_instance_bytes: int | None = None
+    every_api: bool = False
     apart: str = ""
 
     def __post_init__(self) -> None:
@@ -81,24 +93,25 @@ class GatewaySpec:
         for name in ("workers", "instances"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        of_litellm = {
+            "--workers": self.workers > 1,
+            "--gateway-config": self.config_path is not None,
+            "--with-packages": bool(self.with_packages),
+            "--deps": self.deps != "of-its-time",
+            "faults": self.faults,
+            "a database": self.database,
+            "Redis": self.redis is not None,
+            "a callback": self.callback is not None,
+        }
         if isinstance(self.source, RunningUrl):
-            asked = {
-                "--workers": self.workers > 1,
-                "--instances": self.instances > 1,
-                "--gateway-config": self.config_path is not None,
-                "--with-packages": bool(self.with_packages),
-                "--deps": self.deps != "of-its-time",
-                "faults": self.faults,
-                "--stack=containers": self.backend == "containers",
-                "a database": self.database,
-                "Redis": self.redis is not None,
-                "a callback": self.callback is not None,
-            }
-            given = [name for name, is_given in asked.items() if is_given]
-            if given:
-                raise BadInput(
-                    f"{self.source} runs already and is not started by perfgate: {', '.join(given)} cannot apply to it"
-                )
+            started = {"--instances": self.instances > 1, "--stack=containers": self.backend == "containers"}
+            if given := _given(of_litellm | started):
+                raise BadInput(f"{self.source} runs already and is not started by perfgate: {given} cannot apply to it")
+        if isinstance(self.source, PortkeyRelease) and (given := _given(of_litellm)):
+            raise BadInput(
+                f"{self.source} is not LiteLLM: {given} cannot apply to it. It is one process that is told all by each "
+                "request; --instances starts several"
+            )
         if self.callback is not None and (reason := lacking(self.callback, self.source)) is not None:
             raise BadInput(f"{reason}: leave it out with --scenarios, or take another release")
         if self.backend == "containers" and (reason := self.not_in_containers) is not None:
@@ -110,8 +123,15 @@ class GatewaySpec:
             )
 
     @property
+    def product(self) -> Product:
+        """What it is."""
+        return "portkey" if isinstance(self.source, PortkeyRelease) else "litellm"
+
+    @property
     def not_in_containers(self) -> str | None:
         """Why it cannot run in a container, in words; None when it can: an image holds a release as it was made."""
+        if isinstance(self.source, PortkeyRelease):
+            return None  # it has an image of its own
         if not isinstance(self.source, Release):
             return f"{self.source} is not in an image of LiteLLM: containers run releases"
         if self.with_packages:
@@ -135,6 +155,8 @@ class GatewaySpec:
             said.append("with Redis" + (" by URL" if self.redis == "url" else ""))
         if self.callback is not None:
             said.append(f"with callback {self.callback}")
+        if self.every_api:
+            said.append("with models for every endpoint")
         if self.callback_fault is not None:
             said.append(f"which {self.callback_fault}")
         if self.backend == "containers":
@@ -172,6 +194,11 @@ class GatewaySpec:
         return shlex.join([*words, "--stack", self.backend])
 
 
+def _given(asked: Mapping[str, bool]) -> str:
+    """What of it was given, divided by commas."""
+    return ", ".join(name for name, is_given in asked.items() if is_given)
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One thing under test in a comparison.
@@ -182,6 +209,7 @@ class Arm:
         model: the model its requests ask for.
         same_prompt: whether all requests of a window carry the same prompt, which a cache may answer; else each has its
             own.
+        api: the endpoint that it asks.
         direct_on: of the direct arm: whose mock it asks. Each backend has its own, behind its own network path.
 
     >>> Arm("direct", gateway=None).is_direct
@@ -192,6 +220,7 @@ class Arm:
     gateway: GatewaySpec | None
     model: str = PLAIN_MODEL
     same_prompt: bool = False
+    api: Api = Api.CHAT_COMPLETIONS
     direct_on: BackendName = "processes"
 
     @property

@@ -4,12 +4,14 @@ Comes in: the cache of environments, which backends, a plan of cores, and what r
 PostgreSQL server). Goes out: what experiment/rounds.py asks of a `Bench`. Everything that is started ends with the
 context, and with this process, however it ends. What runs already is proven with one real request, and left alone.
 
-A gateway with a database gets a server that takes exactly the connections its pools may open (and a margin), a database
-of its own in it, and a virtual key that all requests are sent with; one with Redis gets a Redis of its own.
+A LiteLLM with a database gets a server that takes exactly the connections its pools may open (and a margin), a database
+of its own in it, and a virtual key that all requests are sent with; one with Redis gets a Redis of its own. Portkey has
+neither; its requests tell it where the endpoint is.
 """
 
 import os
 import ssl
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
@@ -26,10 +28,13 @@ from perfgate.errors import BadInput, StackFailed
 from perfgate.experiment.arms import DATABASE_FLUSH_S, DATABASE_POOL_LIMIT, PLAIN_MODEL, GatewaySpec
 from perfgate.experiment.faults import Outage
 from perfgate.experiment.ledger import DatabaseLedger
-from perfgate.experiment.likeness import package_words, unasked_differences
+from perfgate.experiment.likeness import package_words, release_words, unasked_differences
 from perfgate.experiment.sink_ledger import SinkLedger
 from perfgate.experiment.sites import ContainerSite, Installed, ProcessSite, Site
+from perfgate.load.api import Api
 from perfgate.load.job import Target
+from perfgate.load.locust_fleet import LocustFleet
+from perfgate.load.locust_runner import LocustGenerator
 from perfgate.load.runner import Generator
 from perfgate.measure.process_tree import TreeSnapshot, snapshot
 from perfgate.stack.admin import new_virtual_key
@@ -40,6 +45,7 @@ from perfgate.stack.containers import sweep_if_any
 from perfgate.stack.database import Database
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.fault_proxy import FaultProxy, FaultSwitch
+from perfgate.stack.gateway import GatewayService
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.images import OFFICIAL, Images
 from perfgate.stack.inspection import ServiceFacts, service_facts
@@ -53,6 +59,7 @@ from perfgate.stack.litellm import (
 )
 from perfgate.stack.log_sink import LogSink, SinkAddresses, SinkControl
 from perfgate.stack.mock import REPLY_TEXT, received_requests
+from perfgate.stack.portkey import Portkey, PortkeyProgram
 from perfgate.stack.postgres import CONNECTIONS_MARGIN, Postgres, connections_needed
 from perfgate.stack.postgres import outage as postgres_outage
 from perfgate.stack.postgres_server import checked_server, fresh_database, moved_to, server_facts
@@ -76,7 +83,7 @@ REDIS_MEMORY_MIB: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class RunningGateway:
-    """A gateway that answers: one LiteLLM instance or several, or one that somebody else started.
+    """A gateway that answers: one instance or several, or one that somebody else started.
 
     Args:
         chat_urls: where chat completions are POSTed to, one for each instance.
@@ -88,6 +95,7 @@ class RunningGateway:
         database_server: that its database is on, when that is ours.
         outages: of its dependencies that are ours: how each is made to fail for as long as a context is open.
         in_containers: whether `uses` reads control groups.
+        headers: what requests must say beside the key.
     """
 
     chat_urls: tuple[str, ...]
@@ -99,19 +107,21 @@ class RunningGateway:
     database_server: "DatabaseServer | None" = None
     outages: Mapping[Outage, Callable[[], AbstractContextManager[None]]] = field(default_factory=dict)
     in_containers: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def pids(self) -> tuple[int, ...]:
         """Of the first process of each instance; empty for a gateway that somebody else started."""
         return tuple(up.pid for up in self.instances)
 
-    def targets(self, model: str) -> tuple[Target, ...]:
-        """Where its requests go, one for each instance."""
+    def targets(self, model: str, api: Api = Api.CHAT_COMPLETIONS) -> tuple[Target, ...]:
+        """Where its requests of an endpoint go, one for each instance."""
+        urls = [api.below(url) for url in self.chat_urls]
         if not self.instances:
-            return tuple(Target(url, model, self.api_key) for url in self.chat_urls)
+            return tuple(Target(url, model, self.api_key) for url in urls)
         return tuple(
-            Target(url, model, self.api_key, accepts_in=up.pid)
-            for url, up in zip(self.chat_urls, self.instances, strict=True)
+            Target(url, model, self.api_key, accepts_in=up.pid, headers=self.headers)
+            for url, up in zip(urls, self.instances, strict=True)
         )
 
     def uses(self) -> Sequence[Snapshot]:
@@ -184,19 +194,23 @@ class _Planned:
     Args:
         spec: as asked for.
         services: its instances, which share their key; none for one that runs already.
-        installed: what they run from.
+        installed: what they run from, when they are LiteLLM.
+        portkey: the same of Portkey.
         database: for this process; None without one.
         server: that it is on.
         sink: that its callback logs to; None without one.
+        logging: that callback.
         redis_outage: has its Redis down for as long as a context is open; None without one.
     """
 
     spec: GatewaySpec
-    services: tuple[LiteLLM, ...] = ()
+    services: tuple[GatewayService, ...] = ()
     installed: Installed | None = None
+    portkey: PortkeyProgram | None = None
     database: Database | None = None
     server: DatabaseServer | None = None
     sink: _Sink | None = None
+    logging: LogAccess | None = None
     redis_outage: Callable[[], AbstractContextManager[None]] | None = None
 
 
@@ -221,6 +235,8 @@ class StackBench:
         model: what a gateway or a mock that runs already is asked for, to prove that it answers.
         environ: where the API key of a gateway that runs already is looked up, and what installations may see; None for
             this process's own.
+        locust: the workers that send every load but that of `second_generator`; None for perfgate's own generator.
+        as_released: whether two releases may differ in what they bring with them, such as an access log; it is told.
     """
 
     mock_delay_ms = 0.0
@@ -240,16 +256,22 @@ class StackBench:
         model: str = PLAIN_MODEL,
         environ: Mapping[str, str] | None = None,
         on_note: Callable[[str], None] = lambda sentence: None,
+        locust: LocustFleet | None = None,
+        *,
+        as_released: bool = False,
     ) -> None:
-        self.cores: CorePlan = plan_cores(os.sched_getaffinity(0))
+        self.cores: CorePlan = plan_cores(os.sched_getaffinity(0), locust.workers if locust is not None else 1)
         #: What runs in the gateways that were started, for `inspection.differences_in_words`.
         self.facts: dict[GatewaySpec, ServiceFacts] = {}
+        #: How long each gateway took from its start until it answered, all its instances, in the order asked for.
+        self.starts_s: dict[GatewaySpec, list[float]] = {}
         #: By backend, once the bench is open.
         self.sites: dict[BackendName, Site] = {}
         self._cache = cache
         self._backends: tuple[BackendName, ...] = tuple(dict.fromkeys(backends))
         self._on_service = on_service
         self._on_note = on_note
+        self._locust = locust
         self._parent_dir = parent_dir
         self._kept_logs_dir = kept_logs_dir
         self._say = say
@@ -259,6 +281,7 @@ class StackBench:
         self._images = images
         self._model = model
         self._environ = os.environ if environ is None else environ
+        self._as_released = as_released
         self._second: Generator | None = None
 
     def __enter__(self) -> Self:
@@ -274,7 +297,8 @@ class StackBench:
                 site = self.sites[name] = self._opened(name, supervisor, stack)
                 if site.mock is not None:
                     self._on_service("mock", site.facts(site.mock))
-            self.generator = stack.enter_context(Generator())
+            generator = Generator() if self._locust is None else LocustGenerator(self._locust)
+            self.generator = stack.enter_context(generator)
             self._stack = stack.pop_all()
         return self
 
@@ -327,13 +351,13 @@ class StackBench:
             return self._mock_url
         return _api_base(self._mock(backend).inner_address)
 
-    def direct_url(self, backend: BackendName) -> str:
-        """The address of a backend's mock for chat completions."""
+    def direct_url(self, backend: BackendName, api: Api = Api.CHAT_COMPLETIONS) -> str:
+        """The address of a backend's mock for an endpoint."""
         base = self._mock_url if self._mock_url is not None else _api_base(self._mock(backend).address)
-        return f"{base}/chat/completions"
+        return f"{base}{api.path}"
 
     def upstream_requests(self, backend: BackendName) -> int | None:
-        """How many chat completions a backend's mock has received so far; None where it is not ours."""
+        """How many requests for a model a backend's mock has received so far; None where it is not ours."""
         return None if self._mock_url is not None else received_requests(self._mock(backend).address.url)
 
     def _mock(self, backend: BackendName) -> RunningService:
@@ -349,11 +373,16 @@ class StackBench:
 
     def unasked_differences(self, baseline: GatewaySpec, candidate: GatewaySpec) -> Sequence[str]:
         """In what two gateways that were started differ though nobody asked for it; what differs by release is told."""
+        if "portkey" in (baseline.product, candidate.product):
+            return ()  # another product differs in everything, and was asked for
         facts = (self.facts[baseline], self.facts[candidate])
         words = package_words(facts)
         if words and baseline.source != candidate.source:
             self._on_note(words)
-        return unasked_differences(baseline, candidate, facts)
+        if self._as_released and baseline.source != candidate.source:
+            for sentence in release_words(facts):
+                self._on_note(sentence)
+        return unasked_differences(baseline, candidate, facts, as_released=self._as_released)
 
     def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> Sequence[RunningGateway]:
         """Start gateways side by side, on all cores, since starting is not measured; then pin each to its cores.
@@ -376,17 +405,22 @@ class StackBench:
         for name, of_site in running.items():
             until_closed.callback(self.sites[name].backend.stop, of_site)
 
-        def start(spec: GatewaySpec, service: LiteLLM) -> RunningService:
+        def start(spec: GatewaySpec, service: GatewayService) -> tuple[RunningService, float]:
             limits = Limits(spec.cpus_per_instance, spec.memory_per_instance_bytes)
+            began_mono_s = time.monotonic()
             up = self.sites[spec.backend].backend.start(service, limits=limits)
+            took_s = time.monotonic() - began_mono_s
             running[spec.backend].append(up)
-            return up
+            return up, took_s
 
         with ThreadPoolExecutor(max_workers=max(2, len(os.sched_getaffinity(0)))) as pool:
             futures = [[pool.submit(start, plan.spec, service) for service in plan.services] for plan in planned]
             # The first error wins, but only after every start has ended: none may be forgotten half-way.
         started = [[future.result() for future in of_plan] for of_plan in futures]
-        return [self._gateway(plan, instances) for plan, instances in zip(planned, started, strict=True)]
+        for plan, of_plan in zip(planned, started, strict=True):
+            if of_plan:
+                self.starts_s.setdefault(plan.spec, []).append(max(took_s for _, took_s in of_plan))
+        return [self._gateway(plan, [up for up, _ in of_plan]) for plan, of_plan in zip(planned, started, strict=True)]
 
     def _database_servers(
         self, specs: Sequence[GatewaySpec], until_closed: ExitStack
@@ -435,6 +469,12 @@ class StackBench:
         if isinstance(spec.source, RunningUrl):
             return _Planned(spec)
         site = self.sites[spec.backend]
+        if spec.product == "portkey":
+            program = site.portkey()
+            portkey = Portkey(
+                program, self.api_base(spec.backend), reply_contains=self._reply_contains, name=f"portkey-{number}"
+            )
+            return _Planned(spec, _side_by_side(portkey, spec.instances), portkey=program)
         installed = site.install(spec, with_prisma=with_prisma)
         url, access = None, None
         if spec.database:
@@ -452,25 +492,37 @@ class StackBench:
             address, redis_outage = self._breakable(up, site, until_closed) if spec.redis_fails else (None, None)
             redis = RedisAccess(address or up.inner_address, service.password, spec.redis)
             self._on_service(service.name, site.facts(up))
-        first = LiteLLM(
+        logging = self._logging(spec, sink)
+        litellm = LiteLLM(
             installed.environment,
             self.api_base(spec.backend),
             workers=spec.workers,
             config=read_gateway_config(spec.config_path) if spec.config_path else None,
-            reply_contains=REPLY_TEXT if self._mock_url is None else ANY_REPLY,
+            reply_contains=self._reply_contains,
             callbacks=(FAULTS_CALLBACK,) if spec.faults else (),
             extra_files=faults_file() if spec.faults else {},
             is_priced=with_prisma,
+            every_api=spec.every_api,
             database=access,
             redis=redis,
-            logging=self._logging(spec, sink),
+            logging=logging,
             name=f"litellm-{number}",
         )
-        services: tuple[LiteLLM, ...] = (first,)
-        if spec.instances > 1:
-            services = tuple(replace(first, name=f"{first.name}-instance-{n}") for n in range(1, spec.instances + 1))
-        database = Database(url) if url is not None else None
-        return _Planned(spec, services, installed, database, server, sink, redis_outage)
+        return _Planned(
+            spec,
+            _side_by_side(litellm, spec.instances),
+            installed,
+            database=Database(url) if url is not None else None,
+            server=server,
+            sink=sink,
+            logging=logging,
+            redis_outage=redis_outage,
+        )
+
+    @property
+    def _reply_contains(self) -> str:
+        """What proves that an answer is that of the endpoint behind a gateway."""
+        return REPLY_TEXT if self._mock_url is None else ANY_REPLY
 
     def _breakable(
         self, up: RunningService, site: Site, until_closed: ExitStack
@@ -490,31 +542,24 @@ class StackBench:
             prove(f"the {spec.source}", spec.source.chat_url, self._model, key)
             self._on_service(str(spec), {"source": asdict(spec.source.facts)})
             return RunningGateway((spec.source.chat_url,), key)
-        assert plan.installed is not None
-        environment, prisma, site = plan.installed.environment, plan.installed.prisma, self.sites[spec.backend]
         workers = tuple(
             wait_for_workers(up, spec.workers, deadline_s=service.start_deadline_s)
             for up, service in zip(instances, services, strict=True)
         )
         for up in instances:
             up.pin(self.cores.gateway)
-            facts = service_facts(
-                up, python_version=environment.python_version, packages=environment.packages, workers=spec.workers
-            )
-            self.facts[spec] = facts
-            chosen: dict[str, Any] = {"source": asdict(environment.source), "deps": environment.deps}
-            chosen |= {"until": environment.exclude_newer, **site.facts(up)}
-            if spec.database and prisma is not None:
-                chosen |= {"prisma_mode": prisma.mode, "prisma_engine": prisma.engine, "flush_s": DATABASE_FLUSH_S}
-            self._on_service(f"{spec} ({up.name})", {**asdict(facts), **chosen})
-        api_key, ledger = services[0].master_key, None
+            self._on_service(f"{spec} ({up.name})", {**self._facts_of(plan, up), **self.sites[spec.backend].facts(up)})
+        api_key, ledger = services[0].client_key, None
         if plan.database is not None:
-            api_key = new_virtual_key(instances[0].address.url, services[0].master_key)
+            assert api_key is not None, "LiteLLM has a master key"
+            api_key = new_virtual_key(instances[0].address.url, api_key)
             ledger = DatabaseLedger(plan.database, api_key, connections_of(spec))
         log_ledger = None
-        if plan.sink is not None and (logging := services[0].logging) is not None:
-            log_ledger = SinkLedger(plan.sink.control, logging.callback.format, FLUSH_S)
-        chat_urls = tuple(f"{up.address.url}{CHAT_PATH}" for up in instances)
+        if plan.sink is not None and plan.logging is not None:
+            log_ledger = SinkLedger(plan.sink.control, plan.logging.callback.format, FLUSH_S)
+        chat_urls = tuple(
+            f"{up.address.url}{service.chat_path}" for up, service in zip(instances, services, strict=True)
+        )
         return RunningGateway(
             chat_urls,
             api_key,
@@ -525,7 +570,32 @@ class StackBench:
             plan.server if spec.database else None,
             outages_of(plan),
             in_containers=spec.backend == "containers",
+            headers=tuple(services[0].client_headers.items()),
         )
+
+    def _facts_of(self, plan: _Planned, up: RunningService) -> dict[str, Any]:
+        """What runs in an instance, for the record; of LiteLLM it is remembered, for comparisons."""
+        spec = plan.spec
+        if plan.portkey is not None:
+            return {"source": asdict(spec.source.facts), "node_version": plan.portkey.node_version}
+        assert plan.installed is not None, "it is LiteLLM, and was started"
+        environment, prisma = plan.installed.environment, plan.installed.prisma
+        facts = service_facts(
+            up, python_version=environment.python_version, packages=environment.packages, workers=spec.workers
+        )
+        self.facts[spec] = facts
+        chosen: dict[str, Any] = {"source": asdict(environment.source), "deps": environment.deps}
+        chosen["until"] = environment.exclude_newer
+        if spec.database and prisma is not None:
+            chosen |= {"prisma_mode": prisma.mode, "prisma_engine": prisma.engine, "flush_s": DATABASE_FLUSH_S}
+        return {**asdict(facts), **chosen}
+
+
+def _side_by_side(service: LiteLLM | Portkey, instances: int) -> tuple[GatewayService, ...]:
+    """So many of one service, each with a name of its own."""
+    if instances == 1:
+        return (service,)
+    return tuple(replace(service, name=f"{service.name}-instance-{n}") for n in range(1, instances + 1))
 
 
 def outages_of(plan: _Planned) -> Mapping[Outage, Callable[[], AbstractContextManager[None]]]:

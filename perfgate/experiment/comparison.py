@@ -63,7 +63,7 @@ def compare(measurement: Measurement, metric: str) -> Comparison:
         NotMeasured: a window lacks what the metric is made of.
         TooFewGenerations: fewer than 2.
     """
-    baseline, candidate = (_figures(measurement, metric, arm) for arm in (BASELINE, CANDIDATE))
+    baseline, candidate = (figures_of(measurement, FIGURES[metric], arm) for arm in (BASELINE, CANDIDATE))
     if baseline.keys() != candidate.keys():
         raise NotMeasured(
             f"{measurement.scenario}: the baseline has windows in the generations {sorted(baseline)}, the candidate in "
@@ -72,6 +72,22 @@ def compare(measurement: Measurement, metric: str) -> Comparison:
     requests = min(measurement.requests(arm) for arm in (BASELINE, CANDIDATE))
     rounds = len(measurement.of_arm(BASELINE))
     return _compared(metric, list(baseline.values()), list(candidate.values()), rounds, requests)
+
+
+def against(measurement: Measurement, metric: str, figure: float) -> Comparison:
+    """The candidate against a figure that is given, such as that of an earlier run; it is taken as free of error.
+
+    Args:
+        measurement: with the arm `candidate`.
+        metric: of `FIGURES`.
+        figure: above 0, in the metric's unit.
+
+    Raises:
+        NotMeasured, TooFewGenerations: see `compare`.
+    """
+    candidate = list(figures_of(measurement, FIGURES[metric], CANDIDATE).values())
+    rounds, requests = len(measurement.of_arm(CANDIDATE)), measurement.requests(CANDIDATE)
+    return _compared(metric, [figure] * len(candidate), candidate, rounds, requests)
 
 
 def control(measurement: Measurement, metric: str) -> Comparison | None:
@@ -83,7 +99,7 @@ def control(measurement: Measurement, metric: str) -> Comparison | None:
     Raises:
         NotMeasured: see `compare`.
     """
-    figures = list(_figures(measurement, metric, BASELINE).values())
+    figures = list(figures_of(measurement, FIGURES[metric], BASELINE).values())
     if len(figures) < CONTROL_GENERATIONS_MIN:
         return None
     pairs = len(figures) // 2
@@ -130,13 +146,18 @@ def _logs(metric: str, figures: Sequence[float]) -> npt.NDArray[np.float64]:
     return np.log(np.asarray(figures, dtype=np.float64))
 
 
-def _figures(measurement: Measurement, metric: str, arm: str) -> Mapping[int, float]:
-    """The arm's figure of each generation, ascending."""
+def figures_of(measurement: Measurement, figure: Figure, arm: str) -> Mapping[int, float]:
+    """The arm's figure of each generation, ascending.
+
+    Raises:
+        NotMeasured: a window lacks what the figure is made of.
+        NoRequests: a generation has no request to make it of.
+    """
     direct = [w for a in measurement.arms if a.is_direct for w in measurement.of_arm(a.name)]
     windows: dict[int, list[Window]] = {}
     for window in measurement.of_arm(arm):
         windows.setdefault(window.generation, []).append(window)
-    return {generation: FIGURES[metric](of_one, direct) for generation, of_one in sorted(windows.items())}
+    return {generation: figure(of_one, direct) for generation, of_one in sorted(windows.items())}
 
 
 def _latency_ms(percentile: float) -> Figure:

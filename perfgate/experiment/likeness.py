@@ -14,16 +14,23 @@ from perfgate.stack.sources import Release
 
 #: The package that a release is.
 LITELLM: Final = "litellm"
+#: How `package_words` begins.
+PACKAGES_DIFFER: Final = "packages that differ"
 
 
 def unasked_differences(
-    baseline: GatewaySpec, candidate: GatewaySpec, facts: tuple[ServiceFacts, ServiceFacts]
+    baseline: GatewaySpec,
+    candidate: GatewaySpec,
+    facts: tuple[ServiceFacts, ServiceFacts],
+    *,
+    as_released: bool = False,
 ) -> Sequence[str]:
     """In what two arms differ though nobody asked for it.
 
     Args:
         baseline, candidate: as asked for.
         facts: of what runs in them, in this order.
+        as_released: whether two releases may also differ in what they bring with them; `release_words` says it then.
 
     Returns:
         Such as `Python is 3.11.7 in baseline, 3.12.1 in candidate`. Packages are among it for two arms of one release
@@ -39,7 +46,23 @@ def unasked_differences(
         second = replace(second, access_log=first.access_log)
     if baseline.source != candidate.source:
         second = replace(second, packages=first.packages)
+        if as_released:
+            second = _with_own_of(first, second)
     return said + differences_in_words(first, second, (BASELINE, CANDIDATE))
+
+
+def release_words(facts: tuple[ServiceFacts, ServiceFacts]) -> Sequence[str]:
+    """In what two releases differ that were started alike, but for packages: how each sets up its server by itself.
+
+    Event loop and HTTP parser follow from its dependencies, the access log from how it reads its settings (from some
+    release between 1.102.4 and 1.106.2 on, LITELLM_LOG=ERROR silences it).
+    """
+    first, second = facts
+    return differences_in_words(first, _with_own_of(second, first), (BASELINE, CANDIDATE))
+
+
+def _with_own_of(of: ServiceFacts, facts: ServiceFacts) -> ServiceFacts:
+    return replace(facts, event_loop=of.event_loop, http_parser=of.http_parser, access_log=of.access_log)
 
 
 def package_words(facts: tuple[ServiceFacts, ServiceFacts]) -> str:
@@ -50,4 +73,4 @@ def package_words(facts: tuple[ServiceFacts, ServiceFacts]) -> str:
     said = [difference.in_words(BASELINE, CANDIDATE) for difference in differences[:SHOWN_PACKAGES]]
     if len(differences) > SHOWN_PACKAGES:
         said.append(f"{len(differences) - SHOWN_PACKAGES} more; the record lists them all")
-    return f"packages that differ: {'; '.join(said)}"
+    return f"{PACKAGES_DIFFER}: {'; '.join(said)}"

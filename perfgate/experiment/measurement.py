@@ -8,7 +8,7 @@ Comes in: windows as experiment/rounds.py made them. Goes out: `Estimate`s with 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from perfgate.load.schedule import Schedule
 from perfgate.measure.histogram import Histogram
 from perfgate.stats.proportion import proportion_interval
 from perfgate.stats.resampling import interval_of, resampled_weights, weighted_percentiles, weighted_ratios
+from perfgate.thresholds import Objective
 
 #: Resamples of an interval. At 99.5 % confidence each tail then still holds 10 of them, and one interval takes 20 ms.
 RESAMPLES: Final = 4_000
@@ -97,6 +98,18 @@ class SinkUse:
     waited_s: float
 
 
+#: What became of a rate that was tried: it kept to the objective or not, or the load was not sent as it should be.
+Outcome = Literal["held", "broken", "unfit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a window of a search tried, and what came of it."""
+
+    offered_rps: float
+    outcome: Outcome
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """One short load against one arm.
@@ -113,6 +126,7 @@ class Window:
             direct arm, and where the mock is not ours.
         ledger: what the gateway wrote into its database; None where it has none.
         sink: what the gateway's callback logged; None where it has none.
+        trial: of a search for a capacity, whose windows have rates of their own; None of others.
     """
 
     arm: str
@@ -125,6 +139,7 @@ class Window:
     upstream_requests: int | None = None
     ledger: LedgerUse | None = None
     sink: SinkUse | None = None
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +211,7 @@ class Measurement:
         faults: when a dependency failed, of a measurement of that.
         shown: windows of another load, which are shown and not judged, one for each gateway's arm.
         shown_schedule: that load.
+        objective: of a search for a capacity: what a rate had to keep to; `schedule` then has the first one tried.
     """
 
     scenario: str
@@ -212,6 +228,7 @@ class Measurement:
     faults: tuple[FaultCycle, ...] = ()
     shown: tuple[Window, ...] = ()
     shown_schedule: Schedule | None = None
+    objective: Objective | None = None
 
     def with_windows(self, windows: tuple[Window, ...]) -> "Measurement":
         """The same measurement, these windows added."""
@@ -280,16 +297,54 @@ class Measurement:
         """`first_token_ms` minus that of the direct arm."""
         return self._difference(f"first_token_overhead_p{percentile:g}_ms", percentile, arm, direct, _first_token)
 
+    def session_opening_ms(self, percentile: float, arm: str = "gateway") -> Estimate:
+        """Time from the instant at which a realtime session was meant to be opened to `session.created`."""
+        estimate = self._percentile(f"session_opening_p{percentile:g}_ms", percentile, arm, _session_opening)
+        return replace(estimate, requests=self.merged(arm, _session_opening).count)
+
+    def session_opening_overhead_ms(self, percentile: float, arm: str = "gateway", direct: str = "direct") -> Estimate:
+        """`session_opening_ms` minus that of the direct arm."""
+        metric = f"session_opening_overhead_p{percentile:g}_ms"
+        estimate = self._difference(metric, percentile, arm, direct, _session_opening)
+        return replace(estimate, requests=min(self.merged(name, _session_opening).count for name in (arm, direct)))
+
+    def opened_sessions_per_s(self, arm: str = "gateway") -> Estimate:
+        """Realtime sessions created a second, of the windows."""
+        loads = [window.load for window in self.of_arm(arm)]
+        opened = np.array([load.sessions_opened for load in loads], dtype=float)
+        seconds = np.array([load.window_closed_mono_s - load.window_opened_mono_s for load in loads])
+        return self._ratio_of_sums("opened_sessions_per_s", "sessions/s", opened, seconds, arm)
+
+    def held_sessions(self, arm: str = "gateway") -> Estimate:
+        """The fewest realtime sessions that were there at one time within a window, of all windows."""
+        fewest = float(min(window.load.sessions_held_min for window in self.of_arm(arm)))
+        rounds, requests = len(self.rounds), self.requests(arm)
+        return Estimate(
+            "held_sessions", "sessions", fewest, fewest, fewest, self.confidence, rounds, self.generations, requests
+        )
+
     def chunk_gap_ms(self, percentile: float, arm: str = "gateway") -> Estimate:
         """Time between successive chunks with content of one stream."""
         return self._percentile(f"chunk_gap_p{percentile:g}_ms", percentile, arm, _chunk_gap)
 
     def throughput_rps(self, arm: str = "gateway") -> Estimate:
         """Requests that succeeded a second, of windows and their drains: what a closed loop is for."""
+        succeeded, seconds = self._succeeded_and_seconds(arm)
+        return self._ratio_of_sums("throughput_rps", "requests/s", succeeded, seconds, arm)
+
+    def window_rps(self, arm: str = "gateway") -> Estimate:
+        """Requests that succeeded, by the second of their windows, without the drains: the rate of users who think."""
         windows = self.of_arm(arm)
         succeeded = np.array([window.load.succeeded for window in windows], dtype=float)
-        seconds = np.array([window.load.drained_mono_s - window.load.window_opened_mono_s for window in windows])
-        return self._ratio_of_sums("throughput_rps", "requests/s", succeeded, seconds, arm)
+        seconds = np.array([window.load.window_closed_mono_s - window.load.window_opened_mono_s for window in windows])
+        return self._ratio_of_sums("window_rps", "requests/s", succeeded, seconds, arm)
+
+    def mean_ms(self, arm: str = "gateway") -> Estimate:
+        """Mean latency from the intended start, of all requests of all windows."""
+        latencies = [window.load.latency for window in self.of_arm(arm)]
+        counts = np.array([latency.count for latency in latencies], dtype=float)
+        total_ms = np.array([latency.mean_ms() * latency.count if latency.count else 0.0 for latency in latencies])
+        return self._ratio_of_sums("mean_ms", "ms", total_ms, counts, arm)
 
     def cpu_ms_per_request(self, arm: str = "gateway") -> Estimate:
         """CPU of the gateway's process tree per completed request, background work of the window included."""
@@ -313,10 +368,36 @@ class Measurement:
         needed = _requests_needed(percentile)
         return self._estimate(f"overhead_p{percentile:g}_ratio", "", samples, requests=requests, requests_needed=needed)
 
+    def latency_ratio(self, metric: str, percentile: float, arm: str, than: str) -> Estimate:
+        """The latency of one arm divided by that of another, at the same percentile and in the same rounds."""
+        (values, counts), weights = self._counts([arm, than], _latency), self._weights()
+        of_arm, of_other = (weighted_percentiles(values, each, weights, percentile) for each in counts)
+        requests, needed = min(self.requests(arm), self.requests(than)), _requests_needed(percentile)
+        return self._estimate(metric, "", of_arm / of_other, requests=requests, requests_needed=needed)
+
+    def throughput_ratio(self, metric: str, arm: str, than: str) -> Estimate:
+        """`throughput_rps` of one arm divided by that of another."""
+        return self._ratio_of_arms(metric, arm, than, self._succeeded_and_seconds)
+
+    def throughput_loss_ratio(self, arm: str, than: str) -> Estimate:
+        """The share by which an arm's throughput is below that of another; below 0 where it is above."""
+        weights = self._weights()
+        of_arm, of_other = (weighted_ratios(*self._succeeded_and_seconds(name), weights) for name in (arm, than))
+        requests = min(self.requests(arm), self.requests(than))
+        return self._estimate("throughput_loss_ratio", "", 1 - of_arm / of_other, requests=requests)
+
+    def cpu_ratio(self, metric: str, arm: str, than: str) -> Estimate:
+        """`cpu_ms_per_request` of one arm divided by that of another."""
+        return self._ratio_of_arms(metric, arm, than, self._cpu_ms_and_completed)
+
+    def rss_ratio(self, metric: str, arm: str, than: str) -> Estimate:
+        """`rss_mib` of one arm divided by that of another."""
+        return self._ratio_of_arms(metric, arm, than, self._rss_mib_and_ones)
+
     def rss_mib(self, arm: str = "gateway") -> Estimate:
         """Resident memory of the gateway's process tree after a window, the mean of all."""
-        rss_mib = np.array([self._use(window).rss_after_bytes / MIB for window in self.of_arm(arm)])
-        return self._ratio_of_sums("rss_mib", "MiB", rss_mib, np.ones(len(rss_mib)), arm)
+        rss_mib, ones = self._rss_mib_and_ones(arm)
+        return self._ratio_of_sums("rss_mib", "MiB", rss_mib, ones, arm)
 
     def rss_growth_mib_per_1000_requests(self, arm: str = "gateway") -> Estimate:
         """Growth of the gateway's resident memory per 1,000 requests, over all its windows, warm-ups included."""
@@ -336,6 +417,12 @@ class Measurement:
         return self._proportion(
             "completed_ratio", sum(window.load.completed for window in self.of_arm(arm)), self.requests(arm)
         )
+
+    def header_missing_ratio(self, arm: str = "gateway") -> Estimate:
+        """Share of the arm's replies that succeeded without the header x-litellm-overhead-duration-ms."""
+        loads = [window.load for window in self.of_arm(arm)]
+        missing, succeeded = sum(load.header_missing for load in loads), sum(load.succeeded for load in loads)
+        return self._counted("header_missing_ratio", missing, succeeded, arm)
 
     def upstream_ratio(self, arm: str = "gateway") -> Estimate:
         """Requests that reached the mock, for each that was sent to the gateway, warm-ups included."""
@@ -395,11 +482,24 @@ class Measurement:
     def _use(self, window: Window) -> GatewayUse:
         return use_of(window, self.scenario)
 
-    def _cpu_ms_and_completed(self, arm: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """CPU time and completed requests of each round; shape (rounds,)."""
+    def _cpu_ms_and_completed(self, arm: str) -> "_Sums":
+        """CPU time and completed requests of each round."""
         windows = self.of_arm(arm)
         cpu_ms = np.array([self._use(window).cpu_s * 1000 for window in windows])
         return cpu_ms, np.array([window.load.completed for window in windows], dtype=float)
+
+    def _succeeded_and_seconds(self, arm: str) -> "_Sums":
+        """Requests that succeeded, and seconds of windows and drains, of each round."""
+        windows = self.of_arm(arm)
+        succeeded = np.array([window.load.succeeded for window in windows], dtype=float)
+        return succeeded, np.array(
+            [window.load.drained_mono_s - window.load.window_opened_mono_s for window in windows]
+        )
+
+    def _rss_mib_and_ones(self, arm: str) -> "_Sums":
+        """Resident memory after each round's window, and what makes a mean of it."""
+        rss_mib = np.array([self._use(window).rss_after_bytes / MIB for window in self.of_arm(arm)])
+        return rss_mib, np.ones(len(rss_mib))
 
     def _ledgers(self, arm: str) -> list[LedgerUse]:
         ledgers = [window.ledger for window in self.of_arm(arm) if window.ledger is not None]
@@ -459,6 +559,17 @@ class Measurement:
         samples = weighted_ratios(numerators, denominators, self._weights())
         return self._estimate(metric, unit, samples, requests=self.requests(arm))
 
+    def _ratio_of_arms(self, metric: str, arm: str, than: str, of: Callable[[str], "_Sums"]) -> Estimate:
+        """The same resampled rounds enter both sides, so that what moves both (the host) cancels."""
+        weights, samples = self._weights(), []
+        for name in (arm, than):
+            numerators, denominators = of(name)
+            if not (np.all(numerators > 0) and np.all(denominators > 0)):
+                raise NotMeasured(f"{self.scenario}: in a round no request of arm {name!r} was answered")
+            samples.append(weighted_ratios(numerators, denominators, weights))
+        requests = min(self.requests(arm), self.requests(than))
+        return self._estimate(metric, "", samples[0] / samples[1], requests=requests)
+
     def _estimate(
         self, metric: str, unit: str, samples: npt.NDArray[np.float64], requests: int, requests_needed: int = 0
     ) -> Estimate:
@@ -510,6 +621,8 @@ def use_of(window: Window, scenario: str) -> GatewayUse:
 
 
 _Of = Callable[[LoadResult], Histogram]
+#: What is added up over rounds to make a figure, numerator and denominator; shape (rounds,) each.
+_Sums = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 def _latency(load: LoadResult) -> Histogram:
@@ -524,10 +637,15 @@ def _chunk_gap(load: LoadResult) -> Histogram:
     return load.chunk_gap
 
 
+def _session_opening(load: LoadResult) -> Histogram:
+    return load.session_opening
+
+
 #: What a histogram is empty of, for a message.
 _WHAT: Final[dict[_Of, str]] = {
     _latency: "request that was answered",
     _first_token: "stream with a first token: does the scenario's load say `stream: true`?",
+    _session_opening: "realtime session that was created",
     _chunk_gap: "stream of more than one chunk: does the scenario's load say `stream: true`?",
 }
 

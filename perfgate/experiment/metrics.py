@@ -4,12 +4,15 @@ One table; a name that is not in it is refused when the file is read.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from perfgate.experiment import fault_figures
-from perfgate.experiment.arms import CANDIDATE
-from perfgate.experiment.measurement import Estimate, Measurement
+from perfgate.experiment import capacity_figures, fault_figures, gateway_figures, sizes
+from perfgate.experiment.arms import CANDIDATE, DIRECT_SUFFIX
+from perfgate.experiment.gateway_figures import GATEWAYS, LITELLM, LITELLM_WITH_DATABASE, PORTKEY
+from perfgate.experiment.measurement import Estimate, Measurement, NotMeasured
+from perfgate.load.api import Api
+from perfgate.thresholds import CAPACITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +23,10 @@ class Metric:
         name: in thresholds.yaml; ends in its unit.
         title: as people read it.
         estimate: computes it.
-        arms: that it reads, but for direct ones; too many errors in any of them, and it is not read.
+        arms: that it reads, but for direct ones; empty for all of them. Too many errors in any, and it is not read.
         is_counted: whether it is counted, so that it may be read although the load was late.
         counts_errors: whether it is itself about errors; all others wait for the error ratio to hold.
+        expects_errors: whether errors are part of what it looks for, so that it is read all the same.
         grows_on_slow_hosts, shrinks_on_slow_hosts: whether it goes with, or against, the time that a host takes for
             the same work, so that its limits scale with the host-speed index.
     """
@@ -33,10 +37,24 @@ class Metric:
     arms: tuple[str, ...] = ("gateway",)
     is_counted: bool = False
     counts_errors: bool = False
+    expects_errors: bool = False
     grows_on_slow_hosts: bool = False
     shrinks_on_slow_hosts: bool = False
 
+    def arms_of(self, measurement: Measurement) -> tuple[str, ...]:
+        """The names of the arms that it reads of a measurement.
 
+        Raises:
+            NotMeasured: there is none.
+        """
+        arms = self.arms or tuple(arm.name for arm in measurement.arms if not arm.is_direct)
+        if not arms:
+            raise NotMeasured(f"{measurement.scenario}: no arm has a gateway")
+        return arms
+
+
+#: Of gateways of several sizes.
+_ALL: Final = ()
 #: Arms beside `gateway`: without the feature that a scenario asks about; its cache answering; told of Redis by URL.
 _BOTH: Final = ("gateway", "without")
 _HITS: Final = ("cache_hit",)
@@ -46,6 +64,8 @@ _DURING: Final = (fault_figures.DURING,)
 _AFTER: Final = (fault_figures.AFTER,)
 #: That logs by a callback, beside the same gateway without.
 _LOGS: Final = (CANDIDATE,)
+#: Endpoints that figures are of, each as an arm of its own.
+API_ARMS: Final = (Api.EMBEDDINGS, Api.RESPONSES, Api.MESSAGES, Api.MODELS)
 
 
 def _timed(
@@ -72,8 +92,57 @@ def _of_redis_url(measurement: Measurement, percentile: float) -> Estimate:
     return measurement.added_ms(percentile, "redis_url", "gateway")
 
 
+def _of_api(api: Api) -> list[Metric]:
+    """The figures of one endpoint."""
+    arm, of_endpoint = api.value, f"/v1{api.path}"
+
+    def overhead(measurement: Measurement, percentile: float) -> Estimate:
+        estimate = measurement.overhead_ms(percentile, arm, arm + DIRECT_SUFFIX)
+        return replace(estimate, metric=f"{arm}_overhead_p{percentile:g}_ms")
+
+    metrics = [
+        _timed(f"{arm}_overhead_p{p}_ms", f"gateway overhead of {of_endpoint}, p{p}", overhead, p, (arm,))
+        for p in (50, 95, 99)
+    ]
+    return [
+        *metrics,
+        _counted(
+            f"{arm}_header_missing_ratio",
+            f"replies of {of_endpoint} without the overhead header",
+            lambda m: replace(m.header_missing_ratio(arm), metric=f"{arm}_header_missing_ratio"),
+            (arm,),
+        ),
+        Metric(
+            f"{arm}_error_ratio",
+            f"requests to {of_endpoint} that failed",
+            lambda m: replace(m.error_ratio(arm), metric=f"{arm}_error_ratio"),
+            (arm,),
+            counts_errors=True,
+        ),
+    ]
+
+
+def _to_portkey(arm: str, who: str) -> list[Metric]:
+    """LiteLLM divided by Portkey; no host makes it faster or slower."""
+
+    def ratio(name: str, title: str, of: Callable[[str], Callable[[Measurement], Estimate]]) -> Metric:
+        name = f"{arm}_to_portkey_{name}_ratio"
+        return Metric(name, f"{title}: {who} to Portkey", of(name), (arm, PORTKEY))
+
+    def latency(percentile: float) -> Callable[[str], Callable[[Measurement], Estimate]]:
+        return lambda name: lambda measurement: measurement.latency_ratio(name, percentile, arm, PORTKEY)
+
+    return [
+        *(ratio(f"latency_p{p}", f"latency p{p}", latency(p)) for p in (50, 95, 99)),
+        ratio("throughput", "requests a second", lambda name: lambda m: m.throughput_ratio(name, arm, PORTKEY)),
+        ratio("cpu", "CPU per request", lambda name: lambda m: m.cpu_ratio(name, arm, PORTKEY)),
+        ratio("rss", "resident memory", lambda name: lambda m: m.rss_ratio(name, arm, PORTKEY)),
+    ]
+
+
 def _table() -> Mapping[str, Metric]:
-    metrics = []
+    metrics = [metric for api in API_ARMS for metric in _of_api(api)]
+    metrics += [*_to_portkey(LITELLM, "LiteLLM"), *_to_portkey(LITELLM_WITH_DATABASE, "LiteLLM with a database")]
     for p in (50, 95, 99):
         metrics += [
             _timed(f"overhead_p{p}_ms", f"gateway overhead, p{p}", Measurement.overhead_ms, p),
@@ -83,6 +152,18 @@ def _table() -> Mapping[str, Metric]:
                 f"first_token_overhead_p{p}_ms",
                 f"gateway overhead of the first token, p{p}",
                 Measurement.first_token_overhead_ms,
+                p,
+            ),
+            _timed(
+                f"session_opening_p{p}_ms",
+                f"time to open a realtime session, p{p}",
+                Measurement.session_opening_ms,
+                p,
+            ),
+            _timed(
+                f"session_opening_overhead_p{p}_ms",
+                f"gateway overhead of opening a realtime session, p{p}",
+                Measurement.session_opening_overhead_ms,
                 p,
             ),
             _timed(f"chunk_gap_p{p}_ms", f"gap between chunks, p{p}", Measurement.chunk_gap_ms, p),
@@ -108,6 +189,20 @@ def _table() -> Mapping[str, Metric]:
         Metric(
             "throughput_rps", "requests answered a second", lambda m: m.throughput_rps(), shrinks_on_slow_hosts=True
         ),
+        Metric(
+            CAPACITY,
+            "highest rate at which the objective holds",
+            capacity_figures.capacity_rps,
+            expects_errors=True,
+            shrinks_on_slow_hosts=True,
+        ),
+        Metric(
+            "opened_sessions_per_s",
+            "realtime sessions opened a second",
+            lambda m: m.opened_sessions_per_s(),
+            shrinks_on_slow_hosts=True,
+        ),
+        _counted("held_sessions", "realtime sessions held at once", Measurement.held_sessions),
         Metric("rss_mib", "resident memory", lambda m: m.rss_mib()),
         Metric(
             "rss_growth_mib_per_1000_requests",
@@ -179,6 +274,42 @@ def _table() -> Mapping[str, Metric]:
             "requests that failed for want of another's dependency",
             fault_figures.errors_during,
             _DURING,
+            counts_errors=True,
+        ),
+        Metric(
+            "instances_2_to_4_p50_ratio",
+            "median with 4 instances, of that with 2",
+            sizes.instances_2_to_4_p50_ratio,
+            _ALL,
+        ),
+        Metric(
+            "workers_beyond_cores_loss_ratio",
+            "throughput lost with more workers than cores",
+            sizes.workers_beyond_cores_loss_ratio,
+            _ALL,
+        ),
+        Metric(
+            "size_error_ratio", "requests that failed, worst size", sizes.size_error_ratio, _ALL, counts_errors=True
+        ),
+        Metric(
+            "size_completed_ratio",
+            "requests answered in time, worst size",
+            sizes.size_completed_ratio,
+            _ALL,
+            counts_errors=True,
+        ),
+        Metric(
+            "gateways_error_ratio",
+            "requests that failed, of the gateway with most",
+            gateway_figures.error_ratio,
+            GATEWAYS,
+            counts_errors=True,
+        ),
+        Metric(
+            "gateways_completed_ratio",
+            "requests answered in time, of the gateway with fewest",
+            gateway_figures.completed_ratio,
+            GATEWAYS,
             counts_errors=True,
         ),
         Metric("error_ratio", "requests that failed", lambda m: m.error_ratio(), counts_errors=True),

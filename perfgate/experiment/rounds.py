@@ -21,6 +21,7 @@ from perfgate.experiment.arms import (
     GatewaySpec,
 )
 from perfgate.experiment.measurement import GatewayUse, LedgerUse, Measurement, SinkUse, Window
+from perfgate.load.api import Api
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
@@ -71,8 +72,8 @@ class Gateway(Protocol):
     def log_ledger(self) -> LogLedger | None:
         """Of its callback; None where it has none."""
 
-    def targets(self, model: str) -> tuple[Target, ...]:
-        """Where its requests go, one for each instance."""
+    def targets(self, model: str, api: Api = Api.CHAT_COMPLETIONS) -> tuple[Target, ...]:
+        """Where its requests of an endpoint go, one for each instance."""
 
     def uses(self) -> Sequence[Snapshot]:
         """What each instance has used so far; empty where it cannot be measured."""
@@ -98,8 +99,8 @@ class Bench(Protocol):
     def generator(self) -> Runner:
         """The load generator."""
 
-    def direct_url(self, backend: BackendName) -> str:
-        """The own address for chat completions of a backend's mock."""
+    def direct_url(self, backend: BackendName, api: Api = Api.CHAT_COMPLETIONS) -> str:
+        """The own address of a backend's mock for an endpoint."""
 
     def upstream_requests(self, backend: BackendName) -> int | None:
         """How many requests a backend's mock has received so far; None where it is not ours."""
@@ -199,6 +200,7 @@ def run_rounds(
     payload_bytes: int | None = None,
     direct_schedule: Schedule | None = None,
     stream: bool = False,
+    turns_per_session: int = 0,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_window: Callable[[Measurement], None] = lambda measurement: None,
     fitted: Callable[[RoundsPlan], RoundsPlan] = lambda plan: plan,
@@ -218,6 +220,7 @@ def run_rounds(
         payload_bytes: length of the prompt; None for the published one.
         direct_schedule: of direct windows, where they only have to show the apparatus' state; None for `schedule`.
         stream: ask for replies as streams.
+        turns_per_session: of realtime sessions that users have, see `LoadJob`.
         on_progress: called before every window.
         on_window: called after every window with everything measured so far.
         fitted: called once the gateways are up, with the plan; returns it with other numbers of rounds.
@@ -266,11 +269,16 @@ def run_rounds(
             measurement = replace(measurement, unasked=unasked)
             if unasked:
                 return replace(measurement, stopped="nothing was measured")
-        loader = Loader(bench, payload_bytes, stream)
+        loader = Loader(bench, payload_bytes, stream, turns_per_session)
         for running in generations:
             for spec, gateway in running.items():
-                model = next(arm.model for arm in arms if arm.gateway == spec)
-                loader.settle(gateway, Arm("settle", spec, model), schedule, plan.settle_s)
+                # Each endpoint has code of its own to warm up; of the arms that ask it, the first speaks for all.
+                models: dict[Api, str] = {}
+                for arm in arms:
+                    if arm.gateway == spec:
+                        models.setdefault(arm.api, arm.model)
+                for api, model in models.items():
+                    loader.settle(gateway, Arm("settle", spec, model, api=api), schedule, plan.settle_s)
         if shown_schedule is not None:
             for arm in arms:
                 if arm.gateway is not None:
@@ -347,17 +355,20 @@ class Loader:
     Args:
         bench: whose generator does it.
         payload_bytes, stream: of every load.
+        turns_per_session: of every load of realtime sessions that users have.
     """
 
     bench: Bench
     payload_bytes: int | None
     stream: bool
+    turns_per_session: int = 0
 
     def settle(self, gateway: Gateway, arm: Arm, schedule: Schedule, settle_s: float) -> None:
         """Have a fresh gateway answer requests that nobody measures; `settle_s` is the time of a closed loop."""
         assert arm.gateway is not None
         if isinstance(schedule, ClosedLoop):
-            settling: Schedule = replace(schedule, warm_up_s=0, window_s=max(settle_s, schedule.think_time_s))
+            window_s = max(settle_s, schedule.longest_think_time_s)
+            settling: Schedule = replace(schedule, warm_up_s=0, window_s=window_s, spawn_per_s=None)
         else:
             requests = SETTLE_REQUESTS * arm.gateway.processes
             settling = OpenLoop(schedule.offered_rps, warm_up_s=0, window_s=max(requests / schedule.offered_rps, 0.1))
@@ -394,11 +405,15 @@ class Loader:
         load = self._run(job, gateway, on_event)
         gateway.check_alive()
         requests = load.sent + _warm_up_requests(schedule, load)
-        # What it still writes belongs to this window, and must not disturb the next.
-        ledger, sink = _close_ledgers(gateway, requests) if with_ledgers else (None, None)
-        drained, drained_trees = gateway.uses(), gateway.tree_uses()
         upstream = self.bench.upstream_requests(arm.backend)
         upstream_requests = upstream - upstream_before if upstream is not None and upstream_before is not None else None
+        written = requests
+        is_estimate = isinstance(schedule, ClosedLoop) and schedule.warm_up_s > 0
+        if is_estimate and upstream_requests is not None and not _may_answer_itself(arm):
+            written = upstream_requests  # one too many would be waited for in vain
+        # What it still writes belongs to this window, and must not disturb the next.
+        ledger, sink = _close_ledgers(gateway, written) if with_ledgers else (None, None)
+        drained, drained_trees = gateway.uses(), gateway.tree_uses()
         if not drained:
             return Loaded(load, None, upstream_requests, ledger, sink)
         use = GatewayUse(
@@ -417,9 +432,12 @@ class Loader:
 
     def _job(self, arm: Arm, gateway: Gateway | None, schedule: Schedule, seed: int) -> LoadJob:
         if gateway is not None and arm.gateway is not None:
-            targets, workers = gateway.targets(arm.model), arm.gateway.workers
+            targets, workers = gateway.targets(arm.model, arm.api), arm.gateway.workers
         else:
-            targets, workers = (Target(self.bench.direct_url(arm.backend), arm.model),), 1
+            targets, workers = (Target(self.bench.direct_url(arm.backend, arm.api), arm.model),), 1
+        is_realtime = arm.api is Api.REALTIME
+        if is_realtime:
+            workers = 1  # each session has a connection of its own, and whichever worker accepts it
         return LoadJob(
             targets,
             schedule,
@@ -430,6 +448,8 @@ class Loader:
             connections=_connections(schedule, len(targets), workers) if workers > 1 else 0,
             processes=workers,
             same_prompt=arm.same_prompt,
+            api=arm.api,
+            turns_per_session=self.turns_per_session if is_realtime and isinstance(schedule, ClosedLoop) else 0,
         )
 
     def _run(self, job: LoadJob, gateway: Gateway, on_event: Callable[[str], None] | None = None) -> LoadResult:
@@ -464,6 +484,11 @@ def _connections(schedule: Schedule, instances: int, workers: int) -> int:
     """How many to keep open to each instance: a multiple of its workers, enough for the users of a closed loop."""
     users = schedule.users if isinstance(schedule, ClosedLoop) else 0
     return workers * max(CONNECTIONS_PER_WORKER, math.ceil(users / (instances * workers)))
+
+
+def _may_answer_itself(arm: Arm) -> bool:
+    """Whether requests need not reach the endpoint, since a cache may hold the reply."""
+    return arm.gateway is not None and arm.gateway.redis is not None
 
 
 def _cpu_s(opened: Sequence[Snapshot], drained: Sequence[Snapshot]) -> float:

@@ -70,7 +70,7 @@ class Caller:
 
     def __enter__(self) -> Self:
         """Open the client."""
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json", **dict(self.target.headers)}
         if self.target.api_key is not None:
             headers["authorization"] = f"Bearer {self.target.api_key}"
         self._client = httpx.Client(headers=headers, timeout=TIMEOUT_S, trust_env=False)

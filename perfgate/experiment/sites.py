@@ -1,10 +1,10 @@
 """What does each backend have standing for an experiment: a mock, and what gateways need to start there?
 
 Comes in: a supervisor, where LiteLLM comes from. Goes out: a `Site`: a backend that starts services, the mock that its
-gateways call, and LiteLLM as it is installed there. One site a backend; bench.py does not know which.
+gateways call, and LiteLLM or Portkey as they are installed there. One site a backend; bench.py does not know which.
 
-    ProcessSite     LiteLLM in a cached environment of this host
-    ContainerSite   LiteLLM in an image
+    ProcessSite     LiteLLM in a cached environment of this host, Portkey as a cached npm package
+    ContainerSite   each in an image
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +22,12 @@ from perfgate.stack.containers import ContainerBackend, ContainerRunning, check_
 from perfgate.stack.environments import Environment, EnvironmentCache
 from perfgate.stack.images import ImageMissing, Images, build, litellm_in, present, prisma_in
 from perfgate.stack.mock import Mock
+from perfgate.stack.portkey import IN_IMAGE, PortkeyProgram
+from perfgate.stack.portkey import installed as portkey_installed
 from perfgate.stack.prisma_engine import CLIENT_PACKAGE, PrismaClient, PrismaEngine, PrismaMode
 from perfgate.stack.processes import ProcessBackend
-from perfgate.stack.sources import Release, RunningUrl
+from perfgate.stack.releases import PORTKEY_RELEASE
+from perfgate.stack.sources import PortkeyRelease, Release, RunningUrl
 from perfgate.stack.supervision import Supervisor
 
 
@@ -63,6 +66,9 @@ class Site(Protocol):
             spec: the gateway.
             with_prisma: install Prisma's client as well; gateways that are compared all have it, or none.
         """
+
+    def portkey(self) -> PortkeyProgram:
+        """Portkey, likewise."""
 
     def check_room(self, specs: Sequence[GatewaySpec]) -> None:
         """See that this host can keep what is promised to gateways that will be alive at once.
@@ -109,8 +115,10 @@ class ProcessSite:
         self._has_mock = has_mock
         self._cache = cache
         self._prisma = PrismaEngine(prisma_mode, cache.folder, environ)
+        self._environ = environ
         self._say = say
         self._installed: dict[object, Installed] = {}
+        self._portkey: PortkeyProgram | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -129,11 +137,13 @@ class ProcessSite:
         """The environment of a gateway, made if need be.
 
         Raises:
-            TypeError: it runs already.
+            TypeError: it runs already, or is no LiteLLM.
             BadInput, StackFailed: see `EnvironmentCache.using`, `PrismaEngine.using`.
         """
         if isinstance(spec.source, RunningUrl):
             raise TypeError(f"{spec} runs already: there is nothing to install")
+        if isinstance(spec.source, PortkeyRelease):
+            raise TypeError(f"{spec} is not LiteLLM: it has no environment")
         packages = (*spec.with_packages, CLIENT_PACKAGE) if with_prisma else spec.with_packages
         key = (spec.source, spec.deps, packages)
         if key not in self._installed:
@@ -142,6 +152,17 @@ class ProcessSite:
             client = self._prisma.using(environment, say=self._say) if with_prisma else nullcontext()
             self._installed[key] = Installed(environment, self._stack.enter_context(client))
         return self._installed[key]
+
+    def portkey(self) -> PortkeyProgram:
+        """The pinned npm package, installed if need be.
+
+        Raises:
+            StackFailed: see `NodePackage.using`.
+        """
+        if self._portkey is None:
+            using = portkey_installed(self._cache.folder, self._environ, say=self._say)
+            self._portkey = self._stack.enter_context(using)
+        return self._portkey
 
     def check_room(self, specs: Sequence[GatewaySpec]) -> None:
         """Nothing is promised to processes."""
@@ -231,6 +252,15 @@ class ContainerSite:
                 prisma = prisma_in(client, name, self._prisma_mode, into, self.backend.network_name)
             self._installed[key] = Installed(environment, prisma)
         return self._installed[key]
+
+    def portkey(self) -> PortkeyProgram:
+        """What its image holds; it is pulled if need be.
+
+        Raises:
+            ImageMissing, PullFailed: its image is not to be had.
+        """
+        present(self.backend.client, self._images.of("portkey", PORTKEY_RELEASE), self._say)
+        return IN_IMAGE
 
     def check_room(self, specs: Sequence[GatewaySpec]) -> None:
         """The limits of all containers together.

@@ -6,14 +6,18 @@ Comes in: a `LoadJob`. Goes out: a `LoadResult`, and on the way the three instan
     drive --starts--> _OpenLoad or _ClosedLoad --sends by--> HttpClient, one a target
                          |        ^                             |
         Recording <--writes       +---------reports to----------+
+
+Realtime sessions are driven by realtime_drive.py, on the same `Load`: clock, pace and end of any load.
 """
 
 import asyncio
 import gc
 import heapq
+import random
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -69,12 +73,8 @@ async def drive(job: LoadJob, *, in_flight_cap: int, announce: Callable[[Instant
     """
     load_id = new_load_id()
     routes = [await _route(target, job, load_id) for target in job.targets]
-    # No collection within the load: it would be measured as the gateway's. Connections leave no cycles behind.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        load: _Load
+    with without_collection():
+        load: _HttpLoad
         match job.schedule:
             case OpenLoop():
                 load = _OpenLoad(job.schedule, job, routes, in_flight_cap)
@@ -95,14 +95,24 @@ async def drive(job: LoadJob, *, in_flight_cap: int, announce: Callable[[Instant
         try:
             for client in clients:
                 await client.open_ahead()
-            course = await load.run(clients, announce)
+            course = await load.run_by(clients, announce)
         finally:
             for client in clients:
                 await client.close()
+    return load.recording.result(course)
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """No collection within a load: it would be measured as the gateway's. Connections leave no cycles behind."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
     finally:
         gc.enable()
         gc.unfreeze()
-    return load.recording.result(course)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +127,34 @@ class _Route:
 
 async def _route(target: Target, job: LoadJob, load_id: bytes) -> _Route:
     endpoint = Endpoint.of_url(target.url)
-    payload = Payload(target.model, job.payload_bytes, stream=job.stream, same_prompt=job.same_prompt, load_id=load_id)
-    head = request_head(endpoint, api_key=target.api_key, body_bytes=payload.body_bytes, stream=job.stream)
+    payload = Payload(
+        target.model, job.payload_bytes, stream=job.stream, same_prompt=job.same_prompt, load_id=load_id, api=job.api
+    )
+    head = request_head(
+        endpoint,
+        api_key=target.api_key,
+        body_bytes=payload.body_bytes,
+        stream=job.stream,
+        method=job.api.method,
+        headers=target.headers,
+    )
     return _Route(await find_peer(endpoint), head, payload, target.api_key)
 
 
-class _Load:
-    """The state of one load; the `Listener` of its clients. Subclasses know what is due when."""
+class Load:
+    """The state of one load: its clock, its pace and its end. Subclasses know what is due when, and how it is sent.
+
+    Args:
+        schedule: when.
+        in_flight_cap: the most requests in flight at once.
+    """
 
     recording: Recording
 
-    def __init__(self, schedule: Schedule, job: LoadJob, routes: Sequence[_Route], in_flight_cap: int) -> None:
-        self._streams = job.stream
+    def __init__(self, schedule: Schedule, in_flight_cap: int) -> None:
         self._window_opens_ns = schedule.window_opens_ns
         self._window_ns = round(schedule.window_s * 1e9)
         self._tail_s = schedule.tail_s
-        self._payloads = [route.payload for route in routes]
-        self._api_keys = [route.api_key for route in routes]
-        self._targets = len(routes)
         self._in_flight_cap = in_flight_cap
         self._in_flight = 0
         self._in_flight_max = 0
@@ -142,17 +162,17 @@ class _Load:
         self._closed = False
         self._settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self, clients: Sequence[HttpClient], announce: Callable[[Instant, float], None]) -> Course:
+    async def run(self, announce: Callable[[Instant, float], None]) -> Course:
         """Warm-up, window and drain."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_fault)
-        self._clients = clients
         self._pacer = Alarm(loop, self._send_what_is_due)
         try:
             self._begin()
             self._send_what_is_due()  # nothing yet; sets the alarm
             await self._reach(self._opens_mono_ns)
             cpu_s_at_open = time.process_time()
+            self._window_opened()
             announce("window_opened", self._opens_mono_ns / 1e9)
             await self._reach(self._closes_mono_ns)
             announce("window_closed", self._closes_mono_ns / 1e9)
@@ -163,6 +183,7 @@ class _Load:
             self._send_no_more()
             self._settle_if_done()
             await self._reach(tail_ends_mono_ns)
+            await self._wind_up()
         finally:
             self._pacer.close()
         drained_mono_ns = time.monotonic_ns()
@@ -187,13 +208,124 @@ class _Load:
         """When the next request is meant to start; None when none is waiting."""
         raise NotImplementedError
 
-    def _take(self) -> int:
-        """Take the request that `_next_due_mono_ns` spoke of; returns its number."""
+    def _send_next(self) -> None:
+        """Send the request that `_next_due_mono_ns` spoke of."""
         raise NotImplementedError
 
     def _send_no_more(self) -> None:
         """Forget whatever is waiting."""
         raise NotImplementedError
+
+    def _window_opened(self) -> None:
+        """Do what is to be done at that instant."""
+
+    async def _wind_up(self) -> None:
+        """Do what belongs to the load after its last reply."""
+
+    # the rest
+
+    def _set_clock(self, slots: int) -> int:
+        """Decide when the load begins, and with it when the window opens and closes; returns the first."""
+        begins_mono_ns = time.monotonic_ns() + _START_DELAY_NS + _START_DELAY_PER_REQUEST_NS * slots
+        self._opens_mono_ns = begins_mono_ns + self._window_opens_ns
+        self._closes_mono_ns = self._opens_mono_ns + self._window_ns
+        return begins_mono_ns
+
+    async def _reach(self, at_mono_ns: int) -> None:
+        """Return at that instant, or as soon as there is nothing left to wait for; raises the load's fault."""
+        waiting = asyncio.ensure_future(until(at_mono_ns))
+        await asyncio.wait([waiting, self._settled], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        if self._settled.done():
+            self._settled.result()
+
+    def _send_what_is_due(self) -> None:
+        now_mono_ns = time.monotonic_ns()
+        for _ in range(_BURST):
+            due_mono_ns = self._next_due_mono_ns()
+            if due_mono_ns is None:
+                self._settle_if_done()
+                return
+            if due_mono_ns > now_mono_ns:
+                now_mono_ns = time.monotonic_ns()
+                if due_mono_ns > now_mono_ns:
+                    break
+            self._send_next()
+            now_mono_ns = time.monotonic_ns()
+        due_mono_ns = self._next_due_mono_ns()
+        if due_mono_ns is not None:
+            self._pacer.arm(due_mono_ns)
+
+    def _add(self, due_mono_ns: int) -> int:
+        """Make room for one more request of a closed loop; returns its number."""
+        request = self.recording.add(due_mono_ns)
+        if request == MAX_REQUESTS:
+            self._send_no_more()
+            raise TooManyRequests(
+                f"its users sent {MAX_REQUESTS:,} requests before the window closed, the most that one load may count; "
+                "shorten the window, or let fewer users send or think longer"
+            )
+        return request
+
+    def _started(self, request: int) -> bool:
+        """Count a request that is sent now; False when so many are in flight that it is not to be."""
+        capped = self._in_flight == self._in_flight_cap
+        self._in_flight += 1
+        if request >= self.recording.window_begins:
+            self._unanswered += 1
+            if self._in_flight > self._in_flight_max and not capped:
+                self._in_flight_max = self._in_flight
+        return not capped
+
+    def _ended(self, request: int, ended_mono_ns: int, *, failed: bool = False) -> None:
+        """A request has ended at that instant."""
+        self._in_flight -= 1
+        if request >= self.recording.window_begins:
+            self._unanswered -= 1
+            if not self._unanswered:
+                self._settle_if_done()
+
+    def _settle_if_done(self) -> None:
+        if self._closed and not self._unanswered and self._next_due_mono_ns() is None and not self._settled.done():
+            self._settled.set_result(None)
+
+    def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback of ours raised: end the load with it rather than report figures that it spoiled."""
+        fault = context.get("exception") or RuntimeError(context["message"])
+        # Network errors reach the connection too, which counts them.
+        if not isinstance(fault, OSError) and not self._settled.done():
+            self._settled.set_exception(fault)
+
+
+class _HttpLoad(Load):
+    """A load of requests that have nothing to do with each other; the `Listener` of its clients."""
+
+    def __init__(self, schedule: Schedule, job: LoadJob, routes: Sequence[_Route], in_flight_cap: int) -> None:
+        super().__init__(schedule, in_flight_cap)
+        self._streams = job.stream
+        self._payloads = [route.payload for route in routes]
+        self._api_keys = [route.api_key for route in routes]
+        self._targets = len(routes)
+
+    async def run_by(self, clients: Sequence[HttpClient], announce: Callable[[Instant, float], None]) -> Course:
+        """As `run`; requests are sent by these clients, one a target."""
+        self._clients = clients
+        return await self.run(announce)
+
+    def _take(self) -> int:
+        """Take the request that `_next_due_mono_ns` spoke of; returns its number."""
+        raise NotImplementedError
+
+    def _send_next(self) -> None:
+        request = self._take()
+        target = request % self._targets
+        body = self._payloads[target].body(request)
+        self.recording.dispatched_mono_ns[request] = time.monotonic_ns()
+        if self._started(request):
+            self._clients[target].send(request, body)
+        else:
+            self.failed(request, Failure.IN_FLIGHT_CAP, f"{self._in_flight_cap} requests were in flight already")
 
     # as `Listener` says
 
@@ -228,78 +360,8 @@ class _Load:
         """As `Listener` says."""
         self.recording.streamed(request, chunks, done, gaps_us)
 
-    # the rest
 
-    def _set_clock(self, slots: int) -> int:
-        """Decide when the load begins, and with it when the window opens and closes; returns the first."""
-        begins_mono_ns = time.monotonic_ns() + _START_DELAY_NS + _START_DELAY_PER_REQUEST_NS * slots
-        self._opens_mono_ns = begins_mono_ns + self._window_opens_ns
-        self._closes_mono_ns = self._opens_mono_ns + self._window_ns
-        return begins_mono_ns
-
-    async def _reach(self, at_mono_ns: int) -> None:
-        """Return at that instant, or as soon as there is nothing left to wait for; raises the load's fault."""
-        waiting = asyncio.ensure_future(until(at_mono_ns))
-        await asyncio.wait([waiting, self._settled], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        if self._settled.done():
-            self._settled.result()
-
-    def _send_what_is_due(self) -> None:
-        now_mono_ns = time.monotonic_ns()
-        for _ in range(_BURST):
-            due_mono_ns = self._next_due_mono_ns()
-            if due_mono_ns is None:
-                self._settle_if_done()
-                return
-            if due_mono_ns > now_mono_ns:
-                now_mono_ns = time.monotonic_ns()
-                if due_mono_ns > now_mono_ns:
-                    break
-            request = self._take()
-            target = request % self._targets
-            body = self._payloads[target].body(request)
-            now_mono_ns = time.monotonic_ns()
-            self.recording.dispatched_mono_ns[request] = now_mono_ns
-            self._dispatch(request, self._clients[target], body)
-        due_mono_ns = self._next_due_mono_ns()
-        if due_mono_ns is not None:
-            self._pacer.arm(due_mono_ns)
-
-    def _dispatch(self, request: int, client: HttpClient, body: bytes) -> None:
-        capped = self._in_flight == self._in_flight_cap
-        self._in_flight += 1
-        if request >= self.recording.window_begins:
-            self._unanswered += 1
-            if self._in_flight > self._in_flight_max and not capped:
-                self._in_flight_max = self._in_flight
-        if capped:
-            self.failed(request, Failure.IN_FLIGHT_CAP, f"{self._in_flight_cap} requests were in flight already")
-        else:
-            client.send(request, body)
-
-    def _ended(self, request: int, ended_mono_ns: int, *, failed: bool = False) -> None:
-        """A request has ended at that instant."""
-        self._in_flight -= 1
-        if request >= self.recording.window_begins:
-            self._unanswered -= 1
-            if not self._unanswered:
-                self._settle_if_done()
-
-    def _settle_if_done(self) -> None:
-        if self._closed and not self._unanswered and self._next_due_mono_ns() is None and not self._settled.done():
-            self._settled.set_result(None)
-
-    def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A callback of ours raised: end the load with it rather than report figures that it spoiled."""
-        fault = context.get("exception") or RuntimeError(context["message"])
-        # Network errors reach the connection too, which counts them.
-        if not isinstance(fault, OSError) and not self._settled.done():
-            self._settled.set_exception(fault)
-
-
-class _OpenLoad(_Load):
+class _OpenLoad(_HttpLoad):
     """Every request has its instant from the start."""
 
     def __init__(self, schedule: OpenLoop, job: LoadJob, routes: Sequence[_Route], in_flight_cap: int) -> None:
@@ -324,13 +386,14 @@ class _OpenLoad(_Load):
         self._end = self._next
 
 
-class _ClosedLoad(_Load):
+class _ClosedLoad(_HttpLoad):
     """The next request of each user has its instant from the end of the one before."""
 
     def __init__(self, schedule: ClosedLoop, job: LoadJob, routes: Sequence[_Route], in_flight_cap: int) -> None:
         super().__init__(schedule, job, routes, in_flight_cap)
+        self._schedule = schedule
         self._first_starts_ns = schedule.first_starts_ns()
-        self._think_time_ns = round(schedule.think_time_s * 1e9)
+        self._random = random.Random(job.seed)
         #: A heap of the instants at which the users that wait will send.
         self._due_mono_ns: list[int] = []
         self._woken = False
@@ -347,20 +410,13 @@ class _ClosedLoad(_Load):
         return self._due_mono_ns[0] if self._due_mono_ns else None
 
     def _take(self) -> int:
-        request = self.recording.add(heapq.heappop(self._due_mono_ns))
-        if request == MAX_REQUESTS:
-            self._send_no_more()
-            raise TooManyRequests(
-                f"its users sent {MAX_REQUESTS:,} requests before the window closed, the most that one load may count; "
-                "shorten the window, or let fewer users send or think longer"
-            )
-        return request
+        return self._add(heapq.heappop(self._due_mono_ns))
 
     def _send_no_more(self) -> None:
         self._due_mono_ns.clear()
 
     def _ended(self, request: int, ended_mono_ns: int, *, failed: bool = False) -> None:
-        due_mono_ns = ended_mono_ns + self._think_time_ns
+        due_mono_ns = ended_mono_ns + self._schedule.think_time_ns(self._random)
         if failed:
             due_mono_ns = max(due_mono_ns, self.recording.dispatched_mono_ns[request] + _FAILURE_PAUSE_NS)
         self._wait(due_mono_ns)

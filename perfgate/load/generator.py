@@ -7,34 +7,31 @@ Started by `runner.Generator`; a process of its own, since garbage collection an
 """
 
 import asyncio
-import ctypes
 import os
-import resource
-import signal
 import sys
 from typing import Final
 
 import uvloop
 
 from perfgate.load import wire
+from perfgate.load.api import Api
 from perfgate.load.drive import Instant, TooManyRequests, drive
 from perfgate.load.http_client import Unreachable
 from perfgate.load.job import LoadJob
+from perfgate.load.own_process import FILES_RESERVED, allow_open_files, die_with_parent
+from perfgate.load.realtime_drive import drive_sessions
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop
 
-#: Files that are not connections of the load: pipes, timers, the event loop's own, and connections being closed.
-FILES_RESERVED: Final = 200
 #: The longest line of a job; beyond it something else is talking to us.
 _LONGEST_LINE_BYTES: Final = 1_000_000
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def main() -> None:
     """Run jobs until standard input ends."""
-    _die_with_parent(int(sys.argv[1]))
+    die_with_parent(int(sys.argv[1]))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run_jobs(_open_files()))
+        runner.run(_run_jobs(allow_open_files()))
 
 
 async def _run_jobs(open_files: int) -> None:
@@ -71,8 +68,9 @@ async def _work(jobs: asyncio.Queue[bytes], open_files: int) -> None:
                 )
             )
             continue
+        run = drive_sessions if job.api is Api.REALTIME else drive
         try:
-            _say(await drive(job, in_flight_cap=cap, announce=_announce))
+            _say(await run(job, in_flight_cap=cap, announce=_announce))
         except Unreachable as error:
             _say(wire.CouldNotRun(f"{error}; is the server running?"))
         except TooManyRequests as error:
@@ -92,21 +90,6 @@ def _announce(instant: Instant, mono_s: float) -> None:
 def _say(report: wire.Passed | wire.CouldNotRun | LoadResult) -> None:
     sys.stdout.write(wire.report_line(report))
     sys.stdout.flush()
-
-
-def _die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent_pid:  # it died before the kernel knew
-        sys.exit("the process that started the generator is gone")
-
-
-def _open_files() -> int:
-    """Allow this process as many open files as it may have; returns how many."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import ssl
 import time
 from array import array
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final, Protocol, cast
@@ -70,16 +71,25 @@ class Listener(Protocol):
         """What came of a stream, just before `replied` or `failed` says how it ended; arguments as `EventStream`'s."""
 
 
-def request_head(endpoint: Endpoint, *, api_key: str | None, body_bytes: int, stream: bool = False) -> bytes:
-    """Everything of a POST that comes before its body; the same for every request of a load."""
+def request_head(
+    endpoint: Endpoint,
+    *,
+    api_key: str | None,
+    body_bytes: int,
+    stream: bool = False,
+    method: str = "POST",
+    headers: Sequence[tuple[str, str]] = (),
+) -> bytes:
+    """Everything of a request that comes before its body; the same for every request of a load. A GET has no body."""
+    of_body = ["content-type: application/json", f"content-length: {body_bytes}"] if method != "GET" else []
     lines = [
-        f"POST {endpoint.path} HTTP/1.1",
+        f"{method} {endpoint.path} HTTP/1.1",
         f"host: {endpoint.host_header}",
         "user-agent: perfgate",
         f"accept: {'text/event-stream' if stream else 'application/json'}",
-        "content-type: application/json",
-        f"content-length: {body_bytes}",
+        *of_body,
         *([] if api_key is None else [f"authorization: Bearer {api_key}"]),
+        *(f"{name}: {value}" for name, value in headers),
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 

@@ -5,8 +5,11 @@ Built by the generator process, read by experiment/ and the `perfgate load` comm
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from perfgate.measure.histogram import Histogram
+
+_NONE: Final = Histogram.of_us([])
 
 
 class Failure(StrEnum):
@@ -20,7 +23,11 @@ class Failure(StrEnum):
     CONNECTION_RESET = "connection_reset"  #: the connection broke before the reply was whole
     STREAM_CUT_SHORT = "stream_cut_short"  #: a stream ended, or its connection did, without [DONE]
     STREAM_ERROR = "stream_error"  #: an event of the stream is an error
-    BAD_REPLY = "bad_reply"  #: what came is not HTTP/1.1
+    BAD_REPLY = "bad_reply"  #: what came is not HTTP/1.1, or no event of a session
+    HANDSHAKE_REFUSED = "handshake_refused"  #: a session was refused before it was one
+    SESSION_CLOSED = "session_closed"  #: the server closed a session that waited for a response
+    SESSION_ERROR = "session_error"  #: an event of the session is an error
+    RESPONSE_FAILED = "response_failed"  #: a response of a session ended otherwise than completed
     IN_FLIGHT_CAP = "in_flight_cap"  #: not put on a connection, since the cap was reached: the gateway's fault
     UNFINISHED = "unfinished"  #: no whole reply by the end of the tail
 
@@ -38,6 +45,37 @@ class ErrorCount:
     kind: str
     count: int
     example: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedReply:
+    """A whole reply whose status is not 2xx, with more of its body than an example has.
+
+    Args:
+        kind: `http_429` and the like.
+        body: its beginning, as text; the API key is not in it.
+    """
+
+    kind: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerUse:
+    """How one of several processes that sent a load fared.
+
+    Args:
+        name: host and process.
+        sent: as of `LoadResult`, its share.
+        cpu_s: its CPU from window open to drained.
+        cpu_warning_percent: the highest share of a core, in percent, that it has warned of since its last load; None
+            when it has not warned.
+    """
+
+    name: str
+    sent: int
+    cpu_s: float
+    cpu_warning_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +101,7 @@ class LoadResult:
         window_opened_mono_s, window_closed_mono_s, drained_mono_s: CLOCK_MONOTONIC, the same in every process of the
             host: when the window opened, when its last request was due to have started, when the last reply came (or
             the tail ended).
-        generator_cpu_s: CPU of the generator process from window open to drained.
+        generator_cpu_s: CPU of the generator from window open to drained, of all its processes.
         in_flight_max: the most requests that were in flight at once.
         in_flight_cap: the cap that held: the job's, or less where the process may open fewer files.
         sent_by_target: `sent` of each target, in the order of the job.
@@ -74,6 +112,17 @@ class LoadResult:
             Chunks that came in one packet are no time apart, which counts as 1 us.
         chunks: events of those streams, with or without content, [DONE] not counted.
         streams_done: how many of those streams ended with [DONE].
+        session_opening: of realtime sessions: `session.created` minus the instant at which the session was meant to be
+            opened, of every session of the load, those before the window too. Empty for other loads, as what follows.
+        sessions_opened: how many were created within the window.
+        sessions_lost: how many ended though we had not closed them, in the whole load.
+        sessions_held_min: the fewest that were there at one time within the window.
+        workers_expected: how many processes were to send; 0 where it is the one of perfgate's own generator.
+        workers: those of them that have reported: all figures are theirs alone.
+        failed_replies: some of the failed replies, as far as the generator keeps them.
+
+    A realtime load's request is a turn, which includes opening the session where there is none; `completed` and
+    `succeeded` are turns whose response was completed, of status 200, and a delta of it is a chunk with content.
     """
 
     offered: int
@@ -100,6 +149,13 @@ class LoadResult:
     chunk_gap: Histogram
     chunks: int
     streams_done: int
+    session_opening: Histogram = _NONE
+    sessions_opened: int = 0
+    sessions_lost: int = 0
+    sessions_held_min: int = 0
+    workers_expected: int = 0
+    workers: tuple[WorkerUse, ...] = ()
+    failed_replies: tuple[FailedReply, ...] = ()
 
     @property
     def sent_ratio(self) -> float:
@@ -118,8 +174,9 @@ class LoadResult:
 
     @property
     def generator_cpu_ratio(self) -> float:
-        """The generator's CPU as a share of one core, over window and drain."""
-        return self.generator_cpu_s / (self.drained_mono_s - self.window_opened_mono_s)
+        """The generator's CPU as a share of one core, over window and drain; of several processes the busiest one's."""
+        cpu_s = max((worker.cpu_s for worker in self.workers), default=self.generator_cpu_s)
+        return cpu_s / (self.drained_mono_s - self.window_opened_mono_s)
 
     @property
     def throughput_rps(self) -> float:

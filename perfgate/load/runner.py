@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -40,7 +40,7 @@ class Generator:
         """Start the process."""
         self._stderr = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "perfgate.load.generator", str(os.getpid())],
+            [sys.executable, "-P", "-m", *self._program()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -88,6 +88,10 @@ class Generator:
         for pipe in (self._process.stdin, self._process.stdout, self._stderr):
             if pipe is not None:
                 pipe.close()
+
+    def _program(self) -> Sequence[str]:
+        """The module that the process runs, and its arguments."""
+        return "perfgate.load.generator", str(os.getpid())
 
     def _run(self, job: LoadJob, on_event: Callable[[str], None] | None, deadline_mono_s: float) -> LoadResult:
         assert self._process.stdin is not None

@@ -5,6 +5,7 @@ open loop, the first of every user for a closed one, where the replies decide on
 The schedule knows nothing of HTTP, clocks or processes.
 """
 
+import random
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -99,6 +100,9 @@ class ClosedLoop:
         window_s: the requests whose intended start lies in here are the ones reported.
         tail_s: how long after the window its unanswered requests may still complete.
         think_time_s: from the end of a reply to the same user's next request.
+        think_time_max_s: each think time is drawn evenly from `think_time_s` to this; None is always `think_time_s`.
+        spawn_per_s: so many users come a second, each of whom sends at once, until all are there, within the warm-up;
+            None has all there from the start, see `first_starts_ns`.
 
     >>> ClosedLoop(users=4, warm_up_s=1, window_s=4, think_time_s=2).first_starts_ns()
     [0, 500000000, 1000000000, 1500000000]
@@ -109,6 +113,8 @@ class ClosedLoop:
     window_s: float
     tail_s: float = DEFAULT_TAIL_S
     think_time_s: float = 0.0
+    think_time_max_s: float | None = None
+    spawn_per_s: float | None = None
 
     def __post_init__(self) -> None:
         """Check every field; a schedule that exists can be run."""
@@ -117,19 +123,51 @@ class ClosedLoop:
         _check_durations(self.warm_up_s, self.window_s, self.tail_s)
         if not self.think_time_s >= 0:
             raise ValueError(f"think_time_s={self.think_time_s} must not be negative")
-        if self.think_time_s > self.users * self.window_s:
+        if self.think_time_max_s is not None and not self.think_time_max_s >= self.think_time_s:
             raise ValueError(
-                f"think_time_s={self.think_time_s:g} of users={self.users} may leave window_s={self.window_s:g} "
+                f"think_time_max_s={self.think_time_max_s:g} must not be below think_time_s={self.think_time_s:g}"
+            )
+        if self.longest_think_time_s > self.users * self.window_s:
+            name = "think_time_s" if self.think_time_max_s is None else "think_time_max_s"
+            raise ValueError(
+                f"{name}={self.longest_think_time_s:g} of users={self.users} may leave window_s={self.window_s:g} "
                 "without a request"
             )
+        if self.spawn_per_s is not None:
+            if not self.spawn_per_s > 0:
+                raise ValueError(f"spawn_per_s={self.spawn_per_s} must be above 0")
+            if self.users / self.spawn_per_s > self.warm_up_s:
+                raise ValueError(
+                    f"users={self.users} at spawn_per_s={self.spawn_per_s:g} must all be there by the end of the "
+                    f"warm-up, after {self.users / self.spawn_per_s:g} s; warm_up_s={self.warm_up_s:g} is shorter"
+                )
+
+    @property
+    def longest_think_time_s(self) -> float:
+        """No user thinks longer than this."""
+        return self.think_time_s if self.think_time_max_s is None else self.think_time_max_s
+
+    @property
+    def mean_think_time_s(self) -> float:
+        """How long users think on average."""
+        return (self.think_time_s + self.longest_think_time_s) / 2
+
+    def think_time_ns(self, rng: random.Random) -> int:
+        """The next think time, in ns; `rng` is asked only where think times differ."""
+        if self.think_time_max_s is None:
+            return round(self.think_time_s * 1e9)
+        return round(rng.uniform(self.think_time_s, self.think_time_max_s) * 1e9)
 
     def first_starts_ns(self) -> list[int]:
         """When each user first sends, in ns from the start of the load, ascending.
 
-        Spread over one think time, or without one over the warm-up's first second, so that the users do not march in
-        step: against a server that always takes equally long they would for the whole load.
+        As they come, by `spawn_per_s`. Else spread over one think time, or without one over the warm-up's first second,
+        so that the users do not march in step: against a server that always takes equally long they would for the whole
+        load.
         """
-        spread_s = self.think_time_s or min(self.warm_up_s, FIRST_SENDS_S)
+        if self.spawn_per_s is not None:
+            return [round(1e9 * user / self.spawn_per_s) for user in range(self.users)]
+        spread_s = self.mean_think_time_s or min(self.warm_up_s, FIRST_SENDS_S)
         return [round(spread_s * 1e9 * user / self.users) for user in range(self.users)]
 
     @property

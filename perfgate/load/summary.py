@@ -31,14 +31,29 @@ def was_fit(result: LoadResult) -> bool:
 
 def summary_lines(job: LoadJob, result: LoadResult) -> list[str]:
     """The result for people."""
-    drained_in_s = result.drained_mono_s - result.window_opened_mono_s
     return [
         *_target_lines(job, result),
         _schedule_line(job),
         "",
+        *figure_lines(result, closed=isinstance(job.schedule, ClosedLoop), stream=job.stream),
+        "",
+        _labelled("generator", _generator_text(job, result)),
+    ]
+
+
+def figure_lines(result: LoadResult, *, closed: bool, stream: bool) -> list[str]:
+    """What came of a load, whoever sent it.
+
+    Args:
+        result: its figures.
+        closed: whether it was a closed loop, which offers nothing.
+        stream: whether replies were streams.
+    """
+    drained_in_s = result.drained_mono_s - result.window_opened_mono_s
+    return [
         _labelled(
             "requests",
-            ("" if isinstance(job.schedule, ClosedLoop) else f"offered {result.offered:,}, ")
+            ("" if closed else f"offered {result.offered:,}, ")
             + f"sent {result.sent:,}, completed {result.completed:,}, succeeded {result.succeeded:,}",
         ),
         _labelled(
@@ -46,22 +61,20 @@ def summary_lines(job: LoadJob, result: LoadResult) -> list[str]:
             f"{result.throughput_rps:.5g} succeeded/s over {drained_in_s:.3g} s, "
             f"at most {result.in_flight_max:,} in flight (cap {result.in_flight_cap:,})",
         ),
-        *([_labelled("streams", _chunks_text(result))] if job.stream else []),
+        *([_labelled("streams", _chunks_text(result))] if stream else []),
         *_error_lines(result),
         "",
         _labelled("milliseconds", "".join(f"{name:>10}" for name in ("p50", "p95", "p99", "max"))),
         _duration_line("latency", result.latency, "nothing succeeded"),
         _duration_line("service time", result.service_time, "nothing succeeded"),
-        *(_stream_lines(result) if job.stream else []),
+        *(_stream_lines(result) if stream else []),
         *_overhead_lines(result),
         _duration_line("dispatch lag", result.dispatch_lag, "nothing was sent"),
-        "",
-        _labelled("generator", _generator_text(job, result)),
     ]
 
 
 def summary_json(job: LoadJob, result: LoadResult, *, started_at: str, perfgate_version: str) -> dict[str, Any]:
-    """The result for programs; the API key is not in it.
+    """The result for programs; neither the API key nor headers are in it.
 
     Args:
         job: what was asked for.
@@ -74,7 +87,8 @@ def summary_json(job: LoadJob, result: LoadResult, *, started_at: str, perfgate_
     """
     described = asdict(job)
     for target in described["targets"]:
-        del target["api_key"], target["accepts_in"]  # a process id tells a reader nothing
+        # Headers may hold what nobody should read; a process id tells a reader nothing.
+        del target["api_key"], target["headers"], target["accepts_in"]
     return {
         "schema": "perfgate-load",
         "schema_version": JSON_SCHEMA_VERSION,
@@ -114,8 +128,9 @@ def _target_lines(job: LoadJob, result: LoadResult) -> Iterator[str]:
 
 def _schedule_line(job: LoadJob) -> str:
     match job.schedule:
-        case ClosedLoop(users=users, think_time_s=think_time_s):
-            load = f"closed loop, {users:,} users, {think_time_s:g} s of think time"
+        case ClosedLoop(users=users, think_time_s=think_time_s, think_time_max_s=think_time_max_s):
+            upto = "" if think_time_max_s is None else f" to {think_time_max_s:g}"
+            load = f"closed loop, {users:,} users, {think_time_s:g}{upto} s of think time"
         case schedule:
             load = f"open loop, {schedule.offered_rps:g} requests/s, {schedule.arrivals} arrivals"
     streams = ", streams" if job.stream else ""

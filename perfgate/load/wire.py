@@ -8,8 +8,9 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
+from perfgate.load.api import Api
 from perfgate.load.job import LoadJob, Target
-from perfgate.load.result import ErrorCount, LoadResult
+from perfgate.load.result import ErrorCount, FailedReply, LoadResult, WorkerUse
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.histogram import Histogram
 
@@ -21,6 +22,7 @@ _HISTOGRAMS: Final = (
     "first_token",
     "first_token_service",
     "chunk_gap",
+    "session_opening",
 )
 
 
@@ -56,14 +58,20 @@ def job_of_line(line: str | bytes) -> LoadJob:
         return LoadJob(
             **data
             | {
-                "targets": tuple(Target(**target) for target in data["targets"]),
+                "targets": tuple(_target(target) for target in data["targets"]),
                 "schedule": ClosedLoop(**schedule) if "users" in schedule else OpenLoop(**schedule),
                 "cpus": tuple(data["cpus"]),
+                "api": Api(data["api"]),
             }
         )
     except (ValueError, TypeError, KeyError) as error:
         # The line is not repeated: it may hold the key.
         raise NotOnTheWire(f"not a job: {type(error).__name__}") from None
+
+
+def _target(data: dict[str, Any]) -> Target:
+    """JSON has no tuples."""
+    return Target(**data | {"headers": tuple((name, value) for name, value in data["headers"])})
 
 
 def report_line(report: Passed | CouldNotRun | LoadResult) -> str:
@@ -100,6 +108,8 @@ def result_as_json(result: LoadResult) -> dict[str, Any]:
         "errors": [asdict(error) for error in result.errors],
         "statuses": [list(pair) for pair in result.statuses],
         "sent_by_target": list(result.sent_by_target),
+        "workers": [asdict(worker) for worker in result.workers],
+        "failed_replies": [asdict(reply) for reply in result.failed_replies],
         **{name: plain[name].encoded() for name in _HISTOGRAMS},
     }
 
@@ -112,6 +122,8 @@ def result_of_json(data: dict[str, Any]) -> LoadResult:
             "errors": tuple(ErrorCount(**error) for error in data["errors"]),
             "statuses": tuple((int(status), int(count)) for status, count in data["statuses"]),
             "sent_by_target": tuple(int(sent) for sent in data["sent_by_target"]),
+            "workers": tuple(WorkerUse(**worker) for worker in data["workers"]),
+            "failed_replies": tuple(FailedReply(**reply) for reply in data.get("failed_replies", ())),
             **{name: Histogram.decoded(data[name]) for name in _HISTOGRAMS},
         }
     )

@@ -16,19 +16,19 @@ from perfgate.experiment.metrics import METRICS
 from perfgate.measure.histogram import Histogram, NoRequests
 from perfgate.record import (
     ClosedLoopRecord,
-    ComparisonRecord,
     GatewayUseRecord,
     JudgementRecord,
-    LimitRecord,
     LoadRecord,
     MeasurementRecord,
     Record,
 )
-from perfgate.thresholds import Limit
-from perfgate.verdict import Verdict, figure, limit_words, percent_words, unit_of
+from perfgate.report.rows import limit_of, row_of
+from perfgate.verdict import Verdict, digits, limit_words, unit_of
+from perfgate.waivers import WaiverStanding
 
 #: Colours of the verdicts, where the terminal has colours.
 STYLES: Final = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INVALID: "bold yellow"}
+WAIVED_STYLE: Final = "yellow"
 MEANINGS: Final = {
     ExitCode.OK: "no limit failed",
     ExitCode.FAIL: "a limit or a test failed",
@@ -38,6 +38,7 @@ MEANINGS: Final = {
     ExitCode.INVALID: "something could not be judged",
     ExitCode.INCOMPLETE: "incomplete",
     ExitCode.STACK_FAILED: "the stack failed",
+    ExitCode.ALTERED: "something was altered",
 }
 
 
@@ -54,46 +55,24 @@ def table(judgements: Sequence[JudgementRecord], width: int, *, colour: bool) ->
     for column in ("observed", "interval", "limit"):
         rows.add_column(column, justify="right")
     rows.add_column("verdict")
-    for judgement in judgements:
-        estimate = judgement.estimate
-        observed, interval, unit = "not read", "", unit_of(judgement.metric)
-        if estimate is not None:
-            observed = figure(estimate.value, unit)
-            factor = 100 if unit == "" else 1
-            interval = f"{estimate.low * factor:.3g} to {estimate.high * factor:.3g}"
-            if METRICS[judgement.metric].is_counted:
-                interval = "counted"
-        compared, verdict = judgement.comparison, str(judgement.verdict)
-        if compared is not None:
-            observed = f"{compared.baseline:.3g} -> {figure(compared.candidate, unit)}"
-            ends = ["none" if end is None else f"{(end - 1) * 100:+.1f}" for end in (compared.low, compared.high)]
-            interval = f"{percent_words(compared.ratio)} ({' to '.join(ends)})"
-            verdict += _said_of(judgement, compared)
+    for row in map(row_of, judgements):
         rows.add_row(
-            judgement.scenario,
-            METRICS[judgement.metric].title,
-            observed,
-            interval,
-            limit_words(_limit(judgement.metric, judgement.limit), unit) + (" *" if judgement.limit.basis else ""),
-            f"[{STYLES[Verdict(judgement.verdict)]}]{verdict}[/]",
+            row.scenario,
+            row.title,
+            row.observed,
+            row.interval,
+            row.limit + (" *" if row.basis else ""),
+            f"[{WAIVED_STYLE if row.is_waived else STYLES[row.verdict]}]{row.verdict}{row.said}[/]",
         )
+    basis = dict.fromkeys(judgement.limit.basis for judgement in judgements if judgement.limit.basis)
+    return "\n".join([_as_text(rows, width, colour=colour), *(f"* {words}" for words in basis)])
+
+
+def _as_text(rows: Table, width: int, *, colour: bool = False) -> str:
+    """A table as text."""
     text = io.StringIO()
     Console(file=text, width=max(width, 100), force_terminal=colour, highlight=False).print(rows)
-    basis = dict.fromkeys(judgement.limit.basis for judgement in judgements if judgement.limit.basis)
-    return "\n".join([text.getvalue().rstrip(), *(f"* {words}" for words in basis)])
-
-
-def _said_of(judgement: JudgementRecord, compared: ComparisonRecord) -> str:
-    """What follows the verdict of a comparison."""
-    is_pass = judgement.verdict == Verdict.PASS
-    if judgement.limit.equivalent_within is None:
-        return ", improvement" if is_pass and compared.is_improvement else ""
-    if is_pass:
-        return ", equivalent"
-    if judgement.verdict == Verdict.FAIL:
-        return f", different by {percent_words(compared.ratio)}"
-    seen = compared.smallest_failing_ratio
-    return f", can't tell (could have seen {percent_words(seen)})" if seen is not None else ", can't tell"
+    return text.getvalue().rstrip()
 
 
 def claims(judgements: Sequence[JudgementRecord]) -> list[str]:
@@ -103,6 +82,66 @@ def claims(judgements: Sequence[JudgementRecord]) -> list[str]:
         for judgement in judgements
         if judgement.comparison is not None and judgement.comparison.claim
     ]
+
+
+def waivers(judgements: Sequence[JudgementRecord]) -> list[str]:
+    """What was waived: the limit, how far, until when, why; and waivers that can be taken out."""
+    lines = []
+    for judgement in judgements:
+        waiver, unit = judgement.waiver, unit_of(judgement.metric)
+        if waiver is None:
+            continue
+        limit = limit_of(judgement.metric, judgement.limit)
+        basis = f" ({waiver.basis})" if waiver.basis else ""
+        ceiling = limit_words(limit.with_number(waiver.ceiling), unit)
+        place = f"{waiver.path}:{waiver.line}"
+        line = (
+            f"{judgement.scenario}: {METRICS[judgement.metric].title}: {limit_words(limit, unit)} is waived up to "
+            f"{ceiling}{basis} until {waiver.expires} ({place}), {waiver.standing}"
+        )
+        if waiver.standing is WaiverStanding.NOT_NEEDED:
+            line += ": the limit is kept without it, take it out"
+        lines.append(f"{line}: {waiver.why} ({waiver.link})" if waiver.standing.is_used else line)
+    return lines
+
+
+def drifts(judgements: Sequence[JudgementRecord]) -> list[str]:
+    """How far figures are from those of the committed record; those that are not judged are named by their reason."""
+    lines: list[str] = []
+    not_judged: dict[str, list[str]] = {}
+    for judgement in judgements:
+        what, drift = f"{judgement.scenario}: {METRICS[judgement.metric].title}", judgement.drift
+        if drift is not None and drift.outcome == "not judged":
+            not_judged.setdefault(drift.words, []).append(what)
+        elif drift is not None:
+            lines.append(f"{what}: {drift.words}")
+    return [*lines, *(f"not judged, {why}: {'; '.join(those)}" for why, those in not_judged.items())]
+
+
+def gateway_tables(measurements: Sequence[MeasurementRecord], width: int) -> list[str]:
+    """For each measurement of gateways of several makers, the table that LiteLLM publishes, with CPU and memory."""
+    return [_gateway_table(measurement, width) for measurement in measurements if measurement.gateways]
+
+
+def _gateway_table(measurement: MeasurementRecord, width: int) -> str:
+    title = f"{measurement.scenario}: {_load_words(measurement)}; latency and CPU per request in ms, memory in MiB"
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    rows.add_column("gateway")
+    for column in ("requests", "failed", "median", "p95", "p99", "mean", "RPS", "CPU", "memory"):
+        rows.add_column(column, justify="right")
+    for row in measurement.gateways:
+        times = [row.p50_ms, row.p95_ms, row.p99_ms, row.mean_ms]
+        figures = [*times, row.throughput_rps, row.cpu_per_request_ms, row.rss_mib]
+        cells = ["-" if each is None else digits(each) for each in figures]
+        rows.add_row(row.words, f"{row.requests:,}", f"{row.failures:,}", *cells)
+    return f"{title}\n{_as_text(rows, width)}"
+
+
+def _load_words(measurement: MeasurementRecord) -> str:
+    load = measurement.schedule
+    if not isinstance(load, ClosedLoopRecord):
+        return f"{load.offered_rps:g} requests/s" if load is not None else "one request at a time"
+    return f"{load.users} users who think {load.think_time_s:g} s, windows of {load.window_s:g} s"
 
 
 def shown(measurements: Sequence[MeasurementRecord]) -> list[str]:
@@ -142,8 +181,11 @@ def cross_checks(measurements: Sequence[MeasurementRecord]) -> list[str]:
     """What LiteLLM's own overhead header says beside our figures; missing or contradicting it is said, not averaged."""
     lines = []
     for measurement in measurements:
-        loads = [window.load for window in measurement.windows if window.arm == "gateway"]
-        lines += [f"{measurement.scenario}: {sentence}" for sentence in _cross_checks(loads)]
+        of_endpoints = [arm.name for arm in measurement.arms if arm.gateway is not None and arm.name == arm.api]
+        for name in ["gateway", *of_endpoints]:
+            loads = [window.load for window in measurement.windows if window.arm == name]
+            of_what = measurement.scenario if name == "gateway" else f"{measurement.scenario} ({name})"
+            lines += [f"{of_what}: {sentence}" for sentence in _cross_checks(loads)]
         uses = [window.gateway for window in measurement.windows if window.gateway is not None]
         lines += [f"{measurement.scenario}: {sentence}" for sentence in _two_accounts(uses)]
     return lines
@@ -182,28 +224,18 @@ def _cross_checks(loads: Sequence[LoadRecord]) -> list[str]:
     return [*lines, line]
 
 
+def counted(judgements: Sequence[JudgementRecord]) -> str:
+    """`9 PASS (2 of them waived), 1 FAIL, 0 INVALID`."""
+    counts = Counter(judgement.verdict for judgement in judgements)
+    waived = sum(judgement.is_waived for judgement in judgements)
+    aside = {Verdict.PASS: f" ({waived} of them waived)"} if waived else {}
+    return ", ".join(f"{counts[verdict.value]} {verdict}{aside.get(verdict, '')}" for verdict in Verdict)
+
+
 def closing_line(record: Record, code: ExitCode) -> str:
-    """`perfgate: 9 PASS, 1 FAIL, 0 INVALID …`."""
-    counts = Counter(judgement.verdict for judgement in record.judgements)
-    said = ", ".join(f"{counts[verdict.value]} {verdict}" for verdict in Verdict)
+    """`perfgate: 9 PASS, 1 FAIL, 0 INVALID; profile …`."""
     gateway = f"{record.gateway} against {record.baseline}" if record.baseline is not None else record.gateway
     return (
-        f"perfgate: {said}; profile {record.profile}, {gateway}, seed {record.seed}; "
+        f"perfgate: {counted(record.judgements)}; profile {record.profile}, {gateway}, seed {record.seed}; "
         f"exit code {int(code)}: {MEANINGS[code]}"
-    )
-
-
-def _limit(metric: str, limit: LimitRecord) -> Limit:
-    return Limit(
-        metric,
-        limit.why,
-        limit.path,
-        limit.line,
-        limit.maximum,
-        limit.minimum,
-        margin=limit.margin,
-        equivalent_within=limit.equivalent_within,
-        claim=limit.claim,
-        floor=limit.floor,
-        basis=limit.basis,
     )

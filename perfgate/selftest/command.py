@@ -36,6 +36,7 @@ from perfgate.selftest.curve import power_curve
 from perfgate.selftest.doses import DOSES, NONE, Dose
 from perfgate.selftest.gates import GatePlan, Pool, PoolTooSmall
 from perfgate.selftest.pool_file import BatchFacts, arms_of, read_batch
+from perfgate.selftest.published import DEFAULT_POOL, RATES_FILE
 from perfgate.selftest.rates import (
     SCENARIO,
     DoseRates,
@@ -51,7 +52,6 @@ from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.releases import DEFAULT_RELEASE, checked_release
 from perfgate.thresholds import Thresholds, load_thresholds
 
-DEFAULT_POOL: Final = Path("docs/selftest")
 #: Whole gates for a share: its standard error is then at most 1.1 points, beside that of the pool itself.
 GATES: Final = 2_000
 #: Pools drawn anew for an interval, and gates composed of each.
@@ -174,7 +174,7 @@ def run_rates(options: argparse.Namespace) -> ExitCode:
     print(text)
     if not options.only:
         try:
-            write_atomically(options.pool / "rates.json", json.dumps(found, indent=1) + "\n")
+            write_atomically(options.pool / RATES_FILE, json.dumps(found, indent=1) + "\n")
             write_atomically(options.pool / "rates.md", text)
             write_atomically(options.pool / "power.svg", power_curve(found))
         except OSError as error:

@@ -30,11 +30,13 @@ class CorePlan:
         return bool(self.gateway)
 
 
-def plan_cores(allowed: Collection[int]) -> CorePlan:
+def plan_cores(allowed: Collection[int], generators: int = 1) -> CorePlan:
     """Keep the gateway apart from the apparatus as far as the cores go.
 
     Args:
         allowed: cores this process may use: `os.sched_getaffinity(0)`.
+        generators: processes that send load. Each gets a core of its own as long as half of all are left for the
+            gateway; beyond that they share.
 
     Raises:
         ValueError: there is none.
@@ -51,7 +53,9 @@ def plan_cores(allowed: Collection[int]) -> CorePlan:
         case [first, second]:
             why = f"pinned: generator and mock share core {first}, gateway on {second}"
             return CorePlan((second,), (first,), (first,), why)
-        case [first, second, *rest]:
-            why = f"pinned: generator on core {first}, mock on {second}, gateway on {', '.join(map(str, rest))}"
-            return CorePlan(tuple(rest), (first,), (second,), why)
-    raise AssertionError("unreachable")
+        case cores:
+            sending = max(1, min(generators, len(cores) // 2 - 1))
+            of_generator, mock, rest = cores[:sending], cores[sending], cores[sending + 1 :]
+            names = f"core {of_generator[0]}" if sending == 1 else f"cores {', '.join(map(str, of_generator))}"
+            why = f"pinned: generator on {names}, mock on {mock}, gateway on {', '.join(map(str, rest))}"
+            return CorePlan(tuple(rest), tuple(of_generator), (mock,), why)

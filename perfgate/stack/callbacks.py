@@ -21,7 +21,7 @@ from packaging.version import Version
 
 from log_sink.certificates import WEBHOOK_HOST
 from log_sink.counts import Format
-from perfgate.stack.sources import Release, RunningUrl, Source
+from perfgate.stack.sources import PortkeyRelease, Release, RunningUrl, Source
 
 CallbackName = Literal["langsmith", "gcs", "webhook"]
 #: Faults of known size in the stand-in, to prove that the check sees them.
@@ -86,6 +86,8 @@ def lacking(name: CallbackName, source: Source) -> str | None:
     """
     if isinstance(source, RunningUrl):
         return f"{source} runs already: its callbacks are not perfgate's to set"
+    if isinstance(source, PortkeyRelease):
+        return f"{source} has none of LiteLLM's callbacks"
     if name == "webhook" and isinstance(source, Release) and Version(source.number) < WEBHOOK_FREE_SINCE:
         return (
             f"the callback webhook (generic_api) needs a licence in {source}, from {WEBHOOK_FREE_SINCE} on it does not"

@@ -55,6 +55,7 @@ class ContainerSpec:
         start_deadline_s: see `Service`.
         workers: processes that accept connections on its one socket.
         aliases: further host names by which the run's other containers reach it.
+        entrypoint: in the place of the image's entry point; empty for that.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ContainerSpec:
     start_deadline_s: float
     workers: int = 1
     aliases: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -569,6 +569,8 @@ class ContainerBackend:
         for path, text in spec.files.items():
             container.with_copy_into_container(text.encode(), path)
         options: dict[str, Any] = {"labels": self._labels}
+        if spec.entrypoint:
+            options["entrypoint"] = list(spec.entrypoint)
         if cpus:
             options["cpuset_cpus"] = _listed(cpus)
         if limits.cpus is not None:

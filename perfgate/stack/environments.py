@@ -165,6 +165,12 @@ class EnvironmentCache:
                     self._make(key, wanted)
                     self._make_room(keep=key)
 
+    def known(
+        self, source: Installable, deps: DepsMode = "of-its-time", with_packages: tuple[str, ...] = ()
+    ) -> Environment | None:
+        """The environment if it has been made; None where it is missing. Nothing is made, and nothing keeps it."""
+        return self._read(_Wanted(source, deps, with_packages).key, source)
+
     def _make_folder(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ pulled, or built from the Dockerfiles of this checkout, where no registry of ima
     litellm    LITELLM_OFFICIAL, the variant with Prisma's engine       perfgate/litellm:RELEASE-PRISMA-HASH
     postgres   POSTGRES_OFFICIAL                                        perfgate/postgres:HASH
     redis      REDIS_OFFICIAL                                           perfgate/redis:HASH
+    portkey    PORTKEY_OFFICIAL                                         perfgate/portkey:HASH
 
 Not checked: pulling the official ones and running from them; no host that this was written on reaches their registry.
 """
@@ -35,12 +36,13 @@ from perfgate.stack.build_settings import BuildSettings
 from perfgate.stack.engine import engine_errors, explained
 from perfgate.stack.environments import Environment
 from perfgate.stack.leftovers import own_labels
+from perfgate.stack.node_package import NODE_WHEEL
 from perfgate.stack.packages import Packages, normalized
-from perfgate.stack.prisma_engine import CLIENT_PACKAGE, NODE_WHEEL, PrismaClient, PrismaMode
+from perfgate.stack.prisma_engine import CLIENT_PACKAGE, PrismaClient, PrismaMode
 from perfgate.stack.releases import checked_release
 from perfgate.stack.sources import SourceFacts
 
-Role = Literal["mock", "litellm", "postgres", "redis"]
+Role = Literal["mock", "litellm", "postgres", "redis", "portkey"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 #: Which engine of Prisma is in an image of LiteLLM; `none` for no database.
 PrismaInImage = Literal["native", "wasm", "none"]
@@ -48,6 +50,7 @@ PrismaInImage = Literal["native", "wasm", "none"]
 LITELLM_OFFICIAL: Final = "docker.litellm.ai/berriai/litellm-database:{tag}"
 POSTGRES_OFFICIAL: Final = "postgres:16-alpine"
 REDIS_OFFICIAL: Final = "redis:7-alpine"
+PORTKEY_OFFICIAL: Final = "portkeyai/gateway:{release}"
 #: A Debian with the Python that LiteLLM's own image has.
 DEFAULT_BASE: Final = "python:3.13-slim"
 #: What we build; no registry has these, so that they are never pulled.
@@ -65,6 +68,7 @@ DOCKERFILES: Final[Mapping[Role, Path]] = {
     "litellm": Path("docker/litellm/Dockerfile"),
     "postgres": Path("docker/postgres/Dockerfile"),
     "redis": Path("docker/redis/Dockerfile"),
+    "portkey": Path("docker/portkey/Dockerfile"),
 }
 #: What a Dockerfile copies, from the checkout's root, beside what is in its own folder.
 _COPIED: Final[Mapping[Role, tuple[str, ...]]] = {
@@ -78,6 +82,12 @@ _COPIED: Final[Mapping[Role, tuple[str, ...]]] = {
     ),
     "postgres": (),
     "redis": (),
+    "portkey": (
+        "requirements-uv.txt",
+        "portkey_gateway/.npmrc",
+        "portkey_gateway/package.json",
+        "portkey_gateway/package-lock.json",
+    ),
 }
 #: Of a context, and where the first stage of a build finds them.
 _CA_BUNDLE: Final = "ca-certificates.crt"
@@ -128,21 +138,23 @@ class BuildFailed(StackFailed):
 class Images:
     """The image of each role, with places to fill in.
 
-    `{release}` and `{tag}`: of LiteLLM, and how its own images are tagged. `{prisma}`: how its image comes by Prisma's
-    engine. `{content}`: hash of what an image is built from, so that one of an older checkout is not taken for ours.
+    `{release}`: of LiteLLM, or of Portkey. `{tag}`: how LiteLLM tags its own image of one. `{prisma}`: how its image
+    comes by Prisma's engine. `{content}`: hash of what an image is built from, so that one of an older checkout is not
+    taken for ours.
     """
 
     mock: str
     litellm: str
     postgres: str
     redis: str
+    portkey: str
 
     def of(self, role: Role, release: str = "", prisma: PrismaInImage = "native") -> str:
         """The name of a role's image; reads what it is built from, where that counts.
 
         Args:
             role: which.
-            release: of LiteLLM; the others have none.
+            release: of LiteLLM or Portkey; the others have none.
             prisma: engine in it, likewise.
 
         >>> OFFICIAL.of("litellm", "1.79.3")
@@ -158,12 +170,13 @@ class Images:
 
 
 _MOCK: Final = f"{OUR_PREFIX}mock:{{content}}"
-OFFICIAL: Final = Images(_MOCK, LITELLM_OFFICIAL, POSTGRES_OFFICIAL, REDIS_OFFICIAL)
+OFFICIAL: Final = Images(_MOCK, LITELLM_OFFICIAL, POSTGRES_OFFICIAL, REDIS_OFFICIAL, PORTKEY_OFFICIAL)
 BUILT: Final = Images(
     mock=_MOCK,
     litellm=f"{OUR_PREFIX}litellm:{{release}}-{{prisma}}-{{content}}",
     postgres=f"{OUR_PREFIX}postgres:{{content}}",
     redis=f"{OUR_PREFIX}redis:{{content}}",
+    portkey=f"{OUR_PREFIX}portkey:{{content}}",
 )
 
 
@@ -342,7 +355,9 @@ def build(
     if role == "litellm":
         newest = exclude_newer.isoformat() if exclude_newer else ""
         arguments |= {"RELEASE": checked_release(release), "EXCLUDE_NEWER": newest}
-        arguments |= {"PRISMA": prisma, "PRISMA_CLIENT": CLIENT_PACKAGE, "NODE_WHEEL": NODE_WHEEL}
+        arguments |= {"PRISMA": prisma, "PRISMA_CLIENT": CLIENT_PACKAGE}
+    if role in ("litellm", "portkey"):
+        arguments["NODE_WHEEL"] = NODE_WHEEL
     made_with = json.dumps({**arguments, "BASE": base_id}, sort_keys=True)
     if not again and (here := _made_here(client, name, made_with)) is not None:
         say(f"{name} is here already, built on {base} with the same packages; --again builds it anew")

@@ -32,6 +32,7 @@ UV_DEADLINE_S: Final = 1_200.0
 #: What of uv's reason is worth showing.
 SHOWN_REASON_CHARS: Final = 400
 
+_PINNED: Final = re.compile(r"^litellm==(?P<number>\S+)$", re.MULTILINE)
 _NO_SPACE: Final = re.compile(r"No space left on device|Disk quota exceeded|os error (28|122)\b", re.IGNORECASE)
 _NO_NETWORK: Final = re.compile(
     r"error sending request|Request failed after|Failed to (fetch|download)|\(Connect\)|dns error|timed out"
@@ -107,6 +108,31 @@ class Installer:
             )
         uploaded_at: datetime = min(times)
         return uploaded_at
+
+    def newest(self, versions: str) -> str | None:
+        """The newest release that the package index has among some; pre-releases and withdrawn ones do not count.
+
+        Args:
+            versions: which, as PEP 440 writes them: `>=1.79,<1.90,!=1.82.7`; empty for all.
+
+        Returns:
+            Its number; None where there is none.
+
+        Raises:
+            StackFailed: the index cannot be reached.
+        """
+        arguments = ["pip", "compile", "--quiet", "--no-deps", "--no-header", "--no-annotate"]
+        arguments += ["--prerelease", "disallow", "--python", sys.executable, "-"]
+        try:
+            listed = self._run(arguments, stdin=f"litellm{versions}\n")
+        except UvFailed as error:
+            if error.is_unresolved:
+                return None
+            raise _in_words(error, f"litellm{versions}", "asked for its releases") from None
+        pinned = _PINNED.search(listed)
+        if pinned is None:
+            raise StackFailed(f"uv named no release of litellm{versions}, but said: {' '.join(listed.split())}")
+        return pinned["number"]
 
     def make(self, into: Path) -> None:
         """Make an empty virtual environment of our own Python.

@@ -44,6 +44,11 @@ CACHE_TTL_S: Final = 24 * 3600
 
 _READY_MODEL: Final = "perfgate-ready"
 
+#: Models of a gateway with `every_api`, beside those that are passed on by any name: one of Anthropic's, so that
+#: messages stay messages, and one whose mode is realtime.
+MESSAGES_MODEL: Final = "perfgate-messages"
+REALTIME_MODEL: Final = "perfgate-realtime"
+
 
 def random_key() -> str:
     """A master key that nobody knows; new LiteLLM releases refuse the ones of examples."""
@@ -173,6 +178,7 @@ class LiteLLM:
         extra_environment: added to its environment.
         is_priced: give every model a price (`spend_usd`) that the user's configuration gave none. With a database it is
             always so, and reckoning costs CPU: what is compared with a gateway that has a database needs it too.
+        every_api: have `MESSAGES_MODEL` and `REALTIME_MODEL`, too; a user's own configuration has what it has.
         database: where it keeps virtual keys and spend; None for nowhere.
         redis: where it keeps replies and the router's state; None for its memory, without a cache of replies.
         logging: the callback that it logs every request by; None for none.
@@ -190,6 +196,7 @@ class LiteLLM:
     extra_files: Mapping[str, str] = field(default_factory=dict)
     extra_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_priced: bool = False
+    every_api: bool = False
     database: DatabaseAccess | None = None
     redis: RedisAccess | None = None
     logging: LogAccess | None = None
@@ -206,6 +213,21 @@ class LiteLLM:
     def secrets(self) -> Sequence[str]:
         """The master key, and the passwords of what it uses."""
         return (self.master_key, *(secret for service in self._services for secret in service.secrets))
+
+    @property
+    def chat_path(self) -> str:
+        """See `GatewayService`."""
+        return CHAT_PATH
+
+    @property
+    def client_key(self) -> str:
+        """The master key; with a database, clients have a virtual key of their own."""
+        return self.master_key
+
+    @property
+    def client_headers(self) -> Mapping[str, str]:
+        """None: its configuration says where requests go."""
+        return {}
 
     def argv(self, port: int) -> list[str]:
         """LiteLLM's own command, which runs uvicorn, as the official image does."""
@@ -260,8 +282,9 @@ class LiteLLM:
 
     def _passing_on(self) -> dict[str, Any]:
         to_mock = {"model": "openai/*", "api_base": self.api_base, "api_key": "none"}
+        beside = _beside(self.api_base) if self.every_api else []
         return {
-            "model_list": [{"model_name": "*", "litellm_params": to_mock}],
+            "model_list": [{"model_name": "*", "litellm_params": to_mock}, *beside],
             "general_settings": {"master_key": MASTER_KEY},
             "litellm_settings": {"callbacks": list(self.callbacks)} if self.callbacks else {},
             "router_settings": dict(ROUTER_SETTINGS),
@@ -289,6 +312,17 @@ class LiteLLM:
                 statuses=frozenset({400, 401, 403}),
             ),
         ]
+
+
+def _beside(api_base: str) -> list[dict[str, Any]]:
+    """The models of endpoints that need their own."""
+    # LiteLLM puts /v1/messages behind it.
+    messages = {"model": f"anthropic/{MESSAGES_MODEL}", "api_base": api_base.removesuffix("/v1"), "api_key": "none"}
+    realtime = {"model": f"openai/{REALTIME_MODEL}", "api_base": api_base, "api_key": "none"}
+    return [
+        {"model_name": MESSAGES_MODEL, "litellm_params": messages},
+        {"model_name": REALTIME_MODEL, "litellm_params": realtime, "model_info": {"mode": "realtime"}},
+    ]
 
 
 def _price(models: Sequence[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from mock_openai.app import CHAT_PATHS
+from mock_openai.app import MODEL_PATHS
 from perfgate.errors import StackFailed
 from perfgate.stack.readiness import HttpCheck
 
@@ -58,7 +58,7 @@ class Mock:
 
 
 def received_requests(mock_url: str) -> int:
-    """How many chat completions the mock has been asked for so far.
+    """How many requests for a model the mock has received so far: completions, embeddings, realtime sessions and so on.
 
     Args:
         mock_url: `http://127.0.0.1:8090`.
@@ -81,7 +81,7 @@ def received_requests(mock_url: str) -> int:
         ) from error
     try:
         received: dict[str, int] = reply.json()["received_by_path"]
-        return sum(int(count) for path, count in received.items() if path in CHAT_PATHS)
+        return sum(int(count) for path, count in received.items() if path in MODEL_PATHS)
     except (ValueError, LookupError, TypeError, AttributeError):
         answer = " ".join(reply.text.split())[:SHOWN_ANSWER_CHARS] or "(empty)"
         raise StackFailed(

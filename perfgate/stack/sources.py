@@ -1,4 +1,4 @@
-"""What can be asked to be judged: a release, a checkout, a git reference, or a gateway that runs already?
+"""What can be asked to be judged: a release, a checkout, a git reference, a gateway that runs already, or Portkey?
 
 Comes in: what a user typed. Goes out: a `Source`, checked as far as can be without starting or installing anything.
 
@@ -6,6 +6,7 @@ Comes in: what a user typed. Goes out: a `Source`, checked as far as can be with
     path:../litellm   Checkout     a folder with LiteLLM's source, as it is now, edited or not
     git:URL@REF       GitRef       a branch, a tag or a commit of a repository, near or far
     url:http://…      RunningUrl   a gateway that somebody else started
+    portkey:1.15.2    PortkeyRelease   of another product, which LiteLLM is compared with
 
 `str()` of each is how it stands in a table; `option_text` is what to type to ask for it.
 """
@@ -19,13 +20,15 @@ from perfgate.errors import BadInput
 from perfgate.load.endpoint import Endpoint
 from perfgate.stack import git
 from perfgate.stack.git import FULL_COMMIT, GitFailed
-from perfgate.stack.releases import checked_release
+from perfgate.stack.releases import PORTKEY_RELEASE, checked_release
 from perfgate.stack.snapshots import check_is_litellm, content_of, is_git_checkout, members_of
 
 #: How much of a hash people are shown, as git itself does.
 SHOWN_HASH_CHARS: Final = 7
 
-_FORMS: Final = "a release such as 1.106.2, path:FOLDER, git:URL@REF or url:http://HOST:PORT"
+_FORMS: Final = (
+    f"a release such as 1.106.2, path:FOLDER, git:URL@REF, url:http://HOST:PORT or portkey:{PORTKEY_RELEASE}"
+)
 #: `host:path` and `user@host:path`, which git reads as an address of ssh.
 _SSH_SHORT: Final = re.compile(r"[^/:]+:(?!//)")
 _SECRET_IN_ADDRESS: Final = re.compile(r"(?P<scheme>[a-z+]+)://(?P<user>[^/@:]*)(?P<password>:[^/@]*)?@", re.IGNORECASE)
@@ -178,9 +181,45 @@ class RunningUrl:
         return f"{self.url}/chat/completions" if self.url.endswith("/v1") else f"{self.url}/v1/chat/completions"
 
 
-#: What can be installed.
+@dataclass(frozen=True, slots=True)
+class PortkeyRelease:
+    """A release of Portkey's gateway, an npm package; only the one that is pinned can be had.
+
+    Args:
+        number: of the release.
+
+    Raises:
+        BadInput: another one.
+    """
+
+    number: str = PORTKEY_RELEASE
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        if self.number != PORTKEY_RELEASE:
+            raise BadInput(
+                f"portkey:{self.number}: perfgate has Portkey's gateway {PORTKEY_RELEASE} alone, pinned with all that "
+                f"it needs (portkey_gateway/README.md says how to pin another): write portkey:{PORTKEY_RELEASE}"
+            )
+
+    def __str__(self) -> str:
+        """`portkey 1.15.2`."""
+        return f"portkey {self.number}"
+
+    @property
+    def option_text(self) -> str:
+        """`portkey:` and its number."""
+        return f"portkey:{self.number}"
+
+    @property
+    def facts(self) -> SourceFacts:
+        """For the record."""
+        return SourceFacts(str(self))
+
+
+#: LiteLLM that can be installed.
 Installable = Release | Checkout | GitRef
-Source = Installable | RunningUrl
+Source = Installable | RunningUrl | PortkeyRelease
 
 
 def source_of(text: str, base_dir: Path | None = None) -> Source:
@@ -204,6 +243,8 @@ def source_of(text: str, base_dir: Path | None = None) -> Source:
         return _git_ref(text.removeprefix("git:"), base_dir)
     if text.startswith("url:"):
         return RunningUrl(checked_base_url(text.removeprefix("url:"), "url:"))
+    if text.startswith("portkey:"):
+        return PortkeyRelease(text.removeprefix("portkey:"))
     if "://" in text:
         raise BadInput(f"an address alone does not say what it is of: write {_FORMS}")
     if "/" in text or text.startswith("."):

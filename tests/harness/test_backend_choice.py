@@ -123,6 +123,11 @@ class TestServices:
         )
         assert url.choice.backend == "processes"
 
+    def test_portkey_can_be_given_none(self) -> None:
+        portkey = chosen(litellm="portkey:1.15.2", stack="processes")
+        assert lacking(("postgres",), portkey, None) == "a LiteLLM with postgres; --litellm names portkey 1.15.2"
+        assert lacking((), portkey, None) is None
+
     def test_a_server_that_runs_already_must_have_connections_for_all_generations_at_once(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

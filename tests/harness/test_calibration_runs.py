@@ -20,7 +20,8 @@ from perfgate.calibration_runs import Found, found_in, runs_of
 from perfgate.errors import BadInput, StackFailed
 from perfgate.measure.host import fingerprint
 from perfgate.record import Record, RecordFile, ServiceRecord
-from perfgate.run import Asked, measurement_record
+from perfgate.record_entries import measurement_record
+from perfgate.run import Asked
 from perfgate.settings import settings_of
 from tests.harness import synthetic
 from tests.harness.conftest import PATIENCE_S, ROOT, THRESHOLDS, read_until
@@ -175,7 +176,7 @@ def test_a_file_that_is_no_record_is_said_to_be_none() -> None:
     FOLDER.mkdir()
     (FOLDER / "a.json").write_text("no")
     (said,) = found_in(FOLDER, asked_for()).others
-    assert said.startswith("not counted: records/a.json is not a record of schema ")
+    assert said.startswith("not counted: records/a.json is not a record of perfgate: it is not JSON: ")
 
 
 CHANGED_LOAD = "load or rounds of overhead have changed in thresholds.yaml since"

@@ -31,7 +31,7 @@ class Machine:
         self.bin = folder / "bin"
         self.notes = folder / "notes"
         shutil.copytree(ROOT / ".ci", folder / ".ci")
-        for name in ("make", "redis-server", "perfgate"):
+        for name in ("make", "redis-server", "chromium", "perfgate"):
             self.has(name, NOTES)
         (folder / ".venv/bin").mkdir(parents=True)
         (folder / ".venv/bin/perfgate").symlink_to(self.bin / "perfgate")
@@ -104,17 +104,36 @@ def test_an_image_that_cannot_be_built_ends_it(machine: Machine) -> None:
     assert machine.asked()[1:] == ["perfgate images build --base debian:x --prisma-engine wasm [wasm||]"]
 
 
-def test_a_root_without_redis_installs_it_and_goes_on_when_it_cannot(machine: Machine) -> None:
-    (machine.bin / "redis-server").unlink()
+@pytest.mark.parametrize(
+    ("program", "packages"), [("redis-server", "redis-server"), ("chromium", "chromium fonts-dejavu-core")]
+)
+def test_a_root_without_redis_or_a_browser_installs_it_and_goes_on_when_it_cannot(
+    machine: Machine, program: str, packages: str
+) -> None:
+    (machine.bin / program).unlink()
     machine.has("id", "#!/bin/sh\necho 0\n")
     machine.has("apt-get", NOTES)
     machine.has(".ci/docker-engine", "#!/bin/sh\nexit 3\n")
     assert machine.run("run").returncode == 0
-    assert "apt-get -qq install -y --no-install-recommends redis-server [wasm||]" in machine.asked()
+    asked = [line for line in machine.asked() if line.startswith("apt-get")]
+    assert asked == [
+        "apt-get -qq update [wasm||]",
+        f"apt-get -qq install -y --no-install-recommends {packages} [wasm||]",
+    ]
     machine.has("apt-get", NOTES + "exit 100\n")
     done = machine.run("run")
     assert done.returncode == 0
-    assert "redis-server could not be installed: tests that need it say so\n" in done.stdout
+    assert f"{program} could not be installed: tests that need it say so\n" in done.stdout
+
+
+def test_a_google_chrome_is_a_browser_too(machine: Machine) -> None:
+    (machine.bin / "chromium").unlink()
+    machine.has("google-chrome", NOTES)
+    machine.has("id", "#!/bin/sh\necho 0\n")
+    machine.has("apt-get", NOTES)
+    machine.has(".ci/docker-engine", "#!/bin/sh\nexit 3\n")
+    assert machine.run("run").returncode == 0
+    assert not [line for line in machine.asked() if line.startswith("apt-get")]
 
 
 @pytest.mark.parametrize(

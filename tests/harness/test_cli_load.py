@@ -177,7 +177,15 @@ def test_users_several_urls_and_streams_reach_the_load(tmp_path: Path, mock: Moc
     main(["load", *urls, *options.split()])
     job = json.loads(file.read_text())["job"]
     assert [target["url"] for target in job["targets"]] == [f"{mock.base_url}/v1/chat/completions", urls[1]]
-    assert job["schedule"] == {"users": 4, "think_time_s": 0.01, "warm_up_s": 0, "window_s": 0.4, "tail_s": 10}
+    assert job["schedule"] == {
+        "users": 4,
+        "think_time_s": 0.01,
+        "think_time_max_s": None,
+        "spawn_per_s": None,
+        "warm_up_s": 0,
+        "window_s": 0.4,
+        "tail_s": 10,
+    }
     assert (job["stream"], job["connections"], job["same_prompt"]) == (True, 0, False)
 
 

@@ -14,6 +14,6 @@ def test_the_earlier_in_the_order_wins(first: ExitCode, second: ExitCode) -> Non
     assert worst([second, first]) is first
 
 
-def test_bad_input_beats_fail_beats_stack_beats_incomplete_beats_invalid() -> None:
+def test_bad_input_beats_altered_beats_fail_beats_stack_beats_incomplete_beats_invalid() -> None:
     order = [code for code in PRECEDENCE if code not in (ExitCode.INTERRUPTED, ExitCode.INTERNAL)]
-    assert [int(code) for code in order] == [4, 1, 12, 11, 10]
+    assert [int(code) for code in order] == [4, 13, 1, 12, 11, 10]

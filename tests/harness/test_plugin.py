@@ -2,25 +2,36 @@
 
 import json
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Final, cast
+from typing import Any, Final, cast
 from xml.etree import ElementTree as ET
 
 import psutil
 import pytest
 
 from perfgate import record
+from perfgate.errors import BadInput
+from perfgate.experiment.arms import Arm
 from perfgate.experiment.bench import StackBench
-from perfgate.plugin import Stack, Turns
-from perfgate.run import Run
+from perfgate.experiment.measurement import Measurement
+from perfgate.lease import Lease
+from perfgate.load.schedule import ClosedLoop
+from perfgate.plugin import CapacitySearch, Limits, ProgressLine, Rounds, Stack, Turns
+from perfgate.report.bundle import SUMS, read_bundle
+from perfgate.report.sign_off import DOCUMENT
+from perfgate.run import Asked, Run
 from perfgate.settings import settings_of
+from perfgate.thresholds import Rounds as CountedRounds
+from tests.harness import synthetic
 from tests.harness.conftest import (
     MEASURING,
     PATIENCE_S,
     PLUGIN,
     ROOT,
+    TEST_FILE,
     THRESHOLDS,
     a_run,
     make_project,
@@ -28,6 +39,7 @@ from tests.harness.conftest import (
     run_judging,
     the_record,
 )
+from tests.harness.recorded_runs import TWO_SCENARIOS
 
 
 @pytest.mark.slow
@@ -60,7 +72,61 @@ def test_an_invalid_is_counted_and_ends_as_asked(pytester: pytest.Pytester, opti
     assert error is not None
     assert error.get("type") == "perfgate.INVALID"
     assert case.find("failure") is None
+    said = {one.get("name"): one.get("value") for one in case.iter("property")}
+    assert (said["perfgate_verdict"], said["perfgate_metric"]) == ("INVALID", "overhead_p95_ms")
     assert [j.verdict for j in the_record(pytester).judgements] == ["INVALID"]
+
+
+@pytest.mark.slow
+def test_what_the_host_lacks_makes_a_figure_invalid_that_else_would_fail(pytester: pytest.Pytester) -> None:
+    judging = TEST_FILE % "gateway_ms=90"
+    make_project(pytester, test_overhead=judging.replace("))", '), lacks="four cores")'))
+    result = pytester.runpytest_subprocess(*PLUGIN)
+    result.stdout.fnmatch_lines(["INVALID  overhead: gateway overhead, p95: 9?.? ms*", "  because    four cores"])
+    (judgement,) = the_record(pytester).judgements
+    assert judgement.estimate is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_a_waived_limit_ends_with_0_and_is_told_apart_everywhere(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    waived = (
+        "waivers:\n- {scenario: overhead, metric: overhead_p95_ms, ceiling: 120, why: mended soon, "
+        "expires: 9999-12-31, link: https://example.org/1}\n"
+    )
+    result = run_judging(pytester, "gateway_ms=90", "--junitxml=out.xml", *options, thresholds=THRESHOLDS + waived)
+    assert result.ret == 0
+    line = (
+        "overhead: gateway overhead, p95: at most 25 ms is waived up to at most 120 ms until 9999-12-31 "
+        "(thresholds.yaml:12), needed: mended soon (https://example.org/1)"
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "overhead *at most 25 ms*PASS, waived*",
+            f"waiver       {line}",
+            "perfgate: 1 PASS (1 of them waived), 0 FAIL*",
+        ]
+    )
+    result.stdout.fnmatch_lines(["*= 1 waived in *"])
+    (case,) = ET.parse(pytester.path / "out.xml").iter("testcase")
+    properties = {found.get("name"): found.get("value") for found in case.iter("property")}
+    assert (properties["perfgate_verdict"], properties["perfgate_waiver"]) == ("PASS, waived", line)
+    assert case.find("failure") is None
+    (judgement,) = the_record(pytester).judgements
+    assert (judgement.verdict, judgement.is_waived) == ("PASS", True)
+
+
+@pytest.mark.slow
+def test_a_waived_limit_that_is_beyond_its_ceiling_fails(pytester: pytest.Pytester) -> None:
+    waived = (
+        "waivers:\n- {scenario: overhead, metric: overhead_p95_ms, ceiling: 60, why: mended soon, "
+        "expires: 9999-12-31, link: https://example.org/1}\n"
+    )
+    result = run_judging(pytester, "gateway_ms=90", thresholds=THRESHOLDS + waived)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["  waiver     at most 60 ms until 9999-12-31: broken    thresholds.yaml:12"])
 
 
 @pytest.mark.slow
@@ -83,7 +149,12 @@ def test_a_declared_scenario_without_a_verdict_ends_with_11(pytester: pytest.Pyt
         ([], "", "*thresholds.yaml: the file is empty*"),
         ([], THRESHOLDS.replace("max: 25", "max: abc"), "*thresholds.yaml:8: *found 'abc'*"),
         ([], THRESHOLDS.replace("overhead_p95_ms", "overhed_p95_ms"), "*:8: *did you mean overhead_p95_ms?*"),
-        ([], THRESHOLDS.replace("max: 25", "max: 25, waivers: 1"), "*:8: *not supported yet*"),
+        (
+            [],
+            THRESHOLDS + "waivers:\n- {scenario: overhead, metric: overhead_p95_ms, ceiling: 60, why: x, "
+            "expires: 2026-01-01, link: https://example.org/1}\n",
+            "*thresholds.yaml:12: waivers?0?.expires: expired on 2026-01-01, today is 20*",
+        ),
         (
             [],
             THRESHOLDS.replace("max: 25", "margin: 5%"),
@@ -344,6 +415,75 @@ def test_each_arm_is_asked_for_its_own_model(tmp_path: Path) -> None:
     assert [arm.model for arm in stack.arms("baseline", "candidate", model="x")] == ["x", "x"]
 
 
+def test_portkey_is_what_litellm_is_but_for_what_is_litellm_s() -> None:
+    stack = stack_of(litellm="1.79.3", instances="3", workers="2")
+    portkey, litellm = stack.portkey("portkey").gateway, stack.arm("litellm", database=True).gateway
+    assert portkey is not None
+    assert litellm is not None
+    assert (portkey.product, portkey.instances, portkey.workers, portkey.database) == ("portkey", 3, 1, False)
+    assert portkey.backend == litellm.backend
+    inside = replace(stack.run.settings.gateway, backend="containers", cpus_per_instance=1.5)
+    run = SimpleNamespace(settings=replace(stack.run.settings, gateway=inside))
+    limited = replace(stack, run=cast(Run, run)).portkey("portkey").gateway
+    assert limited is not None
+    assert (limited.backend, limited.cpus_per_instance) == ("containers", 1.5)
+
+
+def test_portkey_asks_the_mock_for_what_litellm_asks_it_for(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("model_list:\n  - {model_name: fast, litellm_params: {model: openai/gpt-4o}}\n")
+    assert stack_of(gateway_config=str(tmp_path / "c")).portkey("portkey").model == "gpt-4o"
+
+
+@pytest.mark.parametrize(("times", "users"), [(1, 30), (8, 240)])
+def test_users_can_be_as_many_as_all_processes_serve(
+    times: int, users: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def run_rounds(*arguments: Any, **options: Any) -> Measurement:
+        given.update(options, schedule=arguments[3])
+        return synthetic.measurement(scenario="gateways")
+
+    monkeypatch.setattr("perfgate.plugin.run_rounds", run_rounds)
+    rounds = rounds_of("{users: 30, think_time_s: 0.75, window_s: 12}", tmp_path)
+    rounds.run((), direct_window_s=3, users_times=times)
+    assert given["schedule"] == ClosedLoop(users, 0, 12, think_time_s=0.75)
+    assert given["direct_schedule"] == ClosedLoop(users, 0, 3, think_time_s=0.75)
+
+
+def test_a_load_without_users_cannot_have_more_of_them(tmp_path: Path) -> None:
+    rounds = rounds_of("{offered_rps: 30, window_s: 12}", tmp_path)
+    with pytest.raises(BadInput, match=r"scenarios\.gateways\.load has no users, which a test multiplies"):
+        rounds.run((), users_times=2)
+
+
+def rounds_of(load: str, folder: Path) -> Rounds:
+    """The scenario `gateways` of a file that is made up, which nothing is started for."""
+    path = folder / "thresholds.yaml"
+    path.write_text(
+        "profiles: {published: {budget_minutes: 1, on_invalid: warn, scenarios: [gateways]}}\n"
+        "scenarios:\n  gateways:\n"
+        f"    load: {load}\n"
+        "    rounds: {generations: 2, per_generation: 1, per_generation_max: 1}\n"
+        "    limits: {error_ratio: {max: 0.001, why: x}}\n"
+        "apparatus: {dispatch_lag_p99_ms: 2, sent_ratio_min: 0.9, generator_cpu_ratio_max: 0.8,"
+        " direct_p95_above_mock_delay_ms: 5}\n"
+    )
+    settings = settings_of({"perfgate_thresholds": str(path), "perfgate_profile": "published"}.get, {})
+    settings = replace(settings, record_dir=folder, stack="processes")
+    run = Run.begun(Asked.checked(settings, {}), "a-run", ["pytest"])
+    turns = Turns(run, Lease.of_user({"PERFGATE_LEASE_DIR": str(folder)}), cast(ProgressLine, Quiet()))
+    stack = Stack(run, cast(StackBench, None), turns)
+    return Rounds(stack, "gateways", Limits(turns, "gateways"), turns)
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def say(self, text: str) -> None:
+        pass
+
+
 def test_a_callback_is_held_against_the_same_gateway_without_it() -> None:
     direct, without, logging = stack_of(litellm="1.79.3").with_callback("langsmith")
     assert direct.is_direct
@@ -358,6 +498,43 @@ def test_with_a_licence_both_arms_have_what_the_licensed_callback_imports(monkey
     monkeypatch.setenv("LITELLM_LICENSE", "a-licence-that-nobody-has")
     _, *arms = stack_of(litellm="1.79.3").with_callback("gcs")
     assert [arm.gateway.with_packages for arm in arms if arm.gateway] == [("google-auth", "requests")] * 2
+
+
+def sizes_of(cores: int, generations: int, free_mib: int, monkeypatch: pytest.MonkeyPatch) -> Sequence[Arm]:
+    """The arms by size on a host with so many cores and so much free memory."""
+    stack = stack_of(litellm="1.79.3")
+    rounds = CountedRounds(generations=generations, per_generation=2, per_generation_max=2)
+    stack.run.asked = SimpleNamespace(host=SimpleNamespace(cores_allowed=cores))  # type: ignore[assignment]
+    stack.run.thresholds = SimpleNamespace(scenarios={"instances": SimpleNamespace(rounds=rounds)})  # type: ignore[misc, assignment]
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free_mib * 2**20))
+    return stack.by_size("instances")
+
+
+def test_the_gateway_comes_in_every_size_that_the_host_has_cores_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    arms = sizes_of(cores=4, generations=1, free_mib=100_000, monkeypatch=monkeypatch)
+    assert [arm.name for arm in arms] == ["1x1", "1x2", "1x3", "1x4", "2x1", "4x1"]
+    assert [(arm.gateway.instances, arm.gateway.workers) for arm in arms if arm.gateway] == [
+        *((1, 1), (1, 2), (1, 3), (1, 4)),
+        *((2, 1), (4, 1)),
+    ]
+
+
+def test_more_processes_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(sizes_of(cores=2, generations=2, free_mib=18 * 400, monkeypatch=monkeypatch)) == 4
+    with pytest.raises(BadInput, match=r"instances: 18 processes of LiteLLM at once take about 7\.0 GiB, and 6\.9 GiB"):
+        sizes_of(cores=2, generations=2, free_mib=18 * 400 - 100, monkeypatch=monkeypatch)
+
+
+def test_a_search_without_an_objective_is_bad_input() -> None:
+    stack = stack_of(litellm="1.79.3")
+    counted = SimpleNamespace(
+        rounds=CountedRounds(generations=2, per_generation=2, per_generation_max=2),
+        objective=None,
+        load=SimpleNamespace(schedule=None),
+    )
+    stack.run.thresholds = SimpleNamespace(path="t.yaml", scenarios={"overhead": counted})  # type: ignore[misc, assignment]
+    with pytest.raises(BadInput, match=r"^t\.yaml: scenarios\.overhead has no objective, which a search needs$"):
+        CapacitySearch(stack, "overhead", cast(Turns, None)).run()
 
 
 def test_without_a_baseline_there_are_no_such_arms() -> None:
@@ -458,3 +635,88 @@ def test_a_file_may_ask_the_same_of_several_scenarios(
     result = pytester.runpytest_subprocess(*PLUGIN, *options)
     assert result.ret == 0
     assert [judgement.scenario for judgement in the_record(pytester).judgements] == judged
+
+
+#: Judges made-up measurements of two scenarios, all of whose windows lie within a lease.
+RELEASING: Final = """
+    import pytest
+    from perfgate.plugin import RUN
+    from tests.harness import recorded_runs
+
+    @pytest.fixture(
+        scope="module", params=[pytest.param(n, marks=pytest.mark.scenario(n)) for n in ("overhead", "alone")]
+    )
+    def scenario(request):
+        return request.param
+
+    @pytest.fixture(scope="module")
+    def measured(scenario, limits, pytestconfig):
+        run = pytestconfig.stash[RUN]
+        run.record = run.record.model_copy(update={"leases": [recorded_runs.ALL_THE_TIME]})
+        found = getattr(recorded_runs, scenario)(%s)
+        run.keep_measurement(found)
+        return found
+
+    def test_every_limit(scenario, measured, limits, pytestconfig):
+        for metric in pytestconfig.stash[RUN].thresholds.scenarios[scenario].limits:
+            limits.check(metric, measured)
+"""
+
+
+def run_releasing(pytester: pytest.Pytester, gateway_ms: float, *options: str) -> pytest.RunResult:
+    make_project(pytester, TWO_SCENARIOS, test_release=RELEASING % gateway_ms)
+    return pytester.runpytest_subprocess(*PLUGIN, "--profile", "release", *options)
+
+
+@pytest.mark.slow
+def test_a_release_all_of_whose_limits_pass_is_signed_off(pytester: pytest.Pytester) -> None:
+    result = run_releasing(pytester, 12.0)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["sign-off     .perfgate/records/*-release-sign-off", "perfgate: 3 PASS*"])
+    (bundle,) = (pytester.path / ".perfgate/records").glob("*-sign-off")
+    assert {DOCUMENT, SUMS} <= read_bundle(bundle).keys()
+
+
+@pytest.mark.slow
+def test_a_release_with_a_fail_is_not_and_what_blocks_it_is_named(pytester: pytest.Pytester) -> None:
+    result = run_releasing(pytester, 90.0)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "NO SIGN-OFF  overhead has no verdict on error_ratio",
+            "NO SIGN-OFF  overhead.overhead_p95_ms is FAIL: the interval is beyond the limit",
+        ]
+    )
+    assert not list((pytester.path / ".perfgate/records").glob("*-sign-off"))
+
+
+@pytest.mark.slow
+def test_a_part_of_a_release_is_left_for_a_sign_off_of_all_parts(pytester: pytest.Pytester) -> None:
+    result = run_releasing(pytester, 12.0, "--scenarios", "alone")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["sign-off     a part of it: `perfgate signoff RECORD*"])
+    assert not list((pytester.path / ".perfgate/records").glob("*-sign-off"))
+
+
+@pytest.mark.slow
+def test_a_release_whose_verdicts_are_not_those_of_its_windows_ends_with_13(pytester: pytest.Pytester) -> None:
+    """As when the harness itself has a bug."""
+    make_project(pytester, TWO_SCENARIOS, test_release=RELEASING % 12.0)
+    pytester.makeconftest("""
+        import perfgate.plugin
+        kept = perfgate.plugin.Run.keep_judgement
+        def turned(run, judgement):
+            kept(run, judgement)
+            last = run.record.judgements[-1].model_copy(update={"detail": "made up"})
+            run.record = run.record.model_copy(update={"judgements": [*run.record.judgements[:-1], last]})
+        perfgate.plugin.Run.keep_judgement = turned
+    """)
+    result = pytester.runpytest_subprocess(*PLUGIN, "--profile", "release")
+    assert result.ret == 13
+    result.stdout.fnmatch_lines(["NO SIGN-OFF  overhead.overhead_p95_ms: detail is recorded as made up, by the raw*"])
+    assert the_record(pytester).exit_code == 13
+
+
+@pytest.mark.slow
+def test_other_profiles_are_not_signed_off(pytester: pytest.Pytester) -> None:
+    assert "SIGN-OFF" not in run_judging(pytester, "").stdout.str().upper()

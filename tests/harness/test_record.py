@@ -7,7 +7,7 @@ import pytest
 
 from perfgate.errors import BadInput, StackFailed
 from perfgate.record import LeaseRecord, RecordFile, json_schema, read
-from perfgate.run import measurement_record
+from perfgate.record_entries import measurement_record
 from tests.harness.report.conftest import a_compared_judgement, a_judgement, a_measurement, a_record, two_arms
 
 
@@ -90,17 +90,43 @@ def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path: Path) -> None:
         RecordFile(tmp_path / "file/r.json")
 
 
-@pytest.mark.parametrize(("text", "said"), [("{}", "perfgate_version"), ("no", "is not a record")])
-def test_a_file_that_is_no_record_says_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "r.json").write_text(text)
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", r"r\.json is not a whole record: it ends after 0 bytes, in the middle; take another copy of it"),
+        (b"no", r"r\.json is not a record of perfgate: it is not JSON: "),
+        (b"\xff\xfe", r"r\.json is not a record of perfgate: it is not JSON: "),
+        (b"{}", r"r\.json is not a record of perfgate: it is JSON of something else, without schema_version and "),
+        (b"[1]", r"r\.json is not a record of perfgate: it is JSON of something else"),
+    ],
+)
+def test_a_file_that_is_no_record_says_what_is_wrong(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "r.json").write_bytes(content)
     with pytest.raises(BadInput, match=said):
         read(tmp_path / "r.json")
 
 
-def test_a_record_of_an_older_version_is_refused_by_its_version(tmp_path: Path) -> None:
-    text = a_record().model_dump_json().replace('"schema_version":4', '"schema_version":3')
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_record_that_was_cut_short_is_said_to_be(tmp_path: Path, share: float) -> None:
+    whole = a_record(measurements=[a_measurement(rounds=1)]).model_dump_json().encode()
+    length = int(len(whole) * share)
+    (tmp_path / "r.json").write_bytes(whole[:length])
+    with pytest.raises(BadInput, match=f"is not a whole record: it ends after {length:,} bytes"):
+        read(tmp_path / "r.json")
+
+
+def test_a_record_of_another_version_is_refused_by_its_version(tmp_path: Path) -> None:
+    text = a_record().model_dump_json().replace('"schema_version":5', '"schema_version":4')
     (tmp_path / "r.json").write_text(text)
-    with pytest.raises(BadInput, match=r"is not a record of schema 4: schema_version: Input should be 4"):
+    with pytest.raises(
+        BadInput, match=r"is not a record of schema 5, .* but of schema 4: take the perfgate that wrote"
+    ):
+        read(tmp_path / "r.json")
+
+
+def test_fields_that_are_wrong_are_named(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(a_record().model_dump_json().replace('"seed":1', '"seed":"x","more":1'))
+    with pytest.raises(BadInput, match=r"is not a record of schema 5: seed: Input should be .*; more: Extra inputs"):
         read(tmp_path / "r.json")
 
 

@@ -25,14 +25,20 @@ from perfgate.experiment.comparison_plan import NOISE, expected_noise
 from perfgate.experiment.measurement import Measurement, SinkUse
 from perfgate.experiment.rounds import RoundsPlan
 from perfgate.lease import Tenure
+from perfgate.load.result import FailedReply
 from perfgate.load.schedule import ClosedLoop
+from perfgate.measure.host_speed import HostSpeed
 from perfgate.run import STOP_S, Asked, Run, options_given, run_name
 from perfgate.settings import Option, Settings, settings_of
 from perfgate.stack.engine import EngineFacts
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.sources import RunningUrl
+from perfgate.verdict import Reason, Verdict
+from perfgate.versions import versions_here
 from tests.harness import synthetic
 from tests.harness.conftest import THRESHOLDS
+from tests.harness.experiment.test_gateway_figures import TRUTHS, side_by_side
+from tests.harness.report.conftest import a_record
 
 TWO_SCENARIOS = THRESHOLDS.replace("[overhead]", "[overhead, alone]").replace(
     "apparatus:",
@@ -87,8 +93,69 @@ def test_the_first_record_declares_everything_and_lacks_every_verdict(tmp_path: 
     assert written.limits == {"overhead": ["overhead_p95_ms"], "alone": ["overhead_p50_ms"]}
     assert written.incomplete == ["overhead did not run", "alone did not run"]
     assert written.thresholds_sha256 == run.thresholds.sha256
+    assert written.thresholds_text == TWO_SCENARIOS
+    assert written.computed_with == versions_here()
     assert Path(written.thresholds_path).resolve() == tmp_path / "thresholds.yaml"
     assert written.exit_code is None
+
+
+class TestLocust:
+    def test_loads_that_locust_cannot_send_are_named_before_anything_is_started(self, tmp_path: Path) -> None:
+        closed = TWO_SCENARIOS.replace("[overhead, alone]", "[overhead, alone, users, streams]").replace(
+            "apparatus:",
+            """\
+  users:
+    load: {users: 2, window_s: 4}
+    rounds: {generations: 1, per_generation: 2, per_generation_max: 2}
+    limits:
+      error_ratio: {max: 0.1, why: "a reason"}
+  streams:
+    load: {users: 2, window_s: 4, stream: true}
+    rounds: {generations: 1, per_generation: 2, per_generation_max: 2}
+    limits:
+      error_ratio: {max: 0.1, why: "a reason"}
+apparatus:""",
+        )
+        with pytest.raises(BadInput) as refused:
+            asked(tmp_path, closed, load="locust")
+        assert str(refused.value) == (
+            "--load=locust sends what users send who wait for their replies; nothing was started:\n"
+            "  overhead: 50 requests/s, whether or not earlier ones were answered: Locust has no schedule\n"
+            "  alone: one request at a time, timed by pytest-benchmark\n"
+            "  streams: streams, which perfgate's Locust users do not read\n"
+            "next: name others with --scenarios (users), or leave --load out"
+        )
+        assert asked(tmp_path, closed, load="locust", scenarios="users").scenarios == ("users",)
+
+    def test_the_record_and_every_message_say_who_sent_the_load(self, tmp_path: Path) -> None:
+        compared = begun(tmp_path, COMPARED, baseline="1.79.3", load="locust", locust_workers="2")
+        assert record.read(compared.file.path).generator == "Locust, workers: 2 here"
+        surroundings = compared.surroundings("regression")
+        assert surroundings.host.endswith("backend: processes, load by Locust, workers: 2 here")
+        assert "--load locust --locust-workers 2" in surroundings.reproduce
+        assert "load by" not in begun(tmp_path).surroundings("overhead").host
+
+    def test_a_comparison_is_planned_with_the_time_that_locust_takes_beside_its_windows(self, tmp_path: Path) -> None:
+        ours, locusts = (
+            begun(tmp_path, COMPARED, baseline="1.79.3", **options).plan("regression")
+            for options in ({}, {"load": "locust"})
+        )
+        assert locusts.per_generation_max < ours.per_generation_max
+
+    def test_failed_replies_go_into_a_file_beside_the_record_and_not_into_it(self, tmp_path: Path) -> None:
+        run = begun(tmp_path)
+        measured = synthetic.measurement(rounds=1)
+        run.keep_measurement(measured)
+        assert not run.failed_replies.path.exists()
+        failing = replace(measured.windows[0].load, failed_replies=(FailedReply("http_503", "no worker is free"),))
+        more = measured.with_windows((replace(measured.windows[0], round=1, load=failing),))
+        run.keep_measurement(more)
+        run.keep_measurement(more)
+        assert run.failed_replies.path == run.file.path.with_name("20260101T000000Z-1-quick-failed-replies.txt")
+        assert run.failed_replies.path.read_text() == (
+            "gateway, generation 0, round 1: http_503\nno worker is free\n\n"
+        )
+        assert "no worker is free" not in run.file.path.read_text()
 
 
 def test_another_process_goes_on_with_the_record_and_its_seed(tmp_path: Path) -> None:
@@ -159,6 +226,25 @@ def test_time_is_kept_for_scenarios_that_are_still_to_come(tmp_path: Path) -> No
     assert run.time_left_s("overhead") > with_reserve_s + 10, "what is measured needs no time any more"
 
 
+def test_time_is_kept_for_a_search_that_is_still_to_come(tmp_path: Path) -> None:
+    searching = THRESHOLDS.replace("[overhead]", "[overhead, capacity]").replace(
+        "apparatus:",
+        """\
+  capacity:
+    load: {offered_rps: 15, warm_up_s: 1, window_s: 4}
+    objective: {latency_p95_ms: 250, error_ratio: 0.001, completed_ratio: 0.99}
+    rounds: {generations: 4, windows_max: 16, within: 5%}
+    limits: {capacity_rps: {min: 30, why: "a reason"}}
+apparatus:""",
+    )
+    run = begun(tmp_path, searching)
+    with_reserve_s = run.time_left_s("overhead")
+    run.keep_measurement(synthetic.measurement(scenario="capacity", rounds=1))
+    # Four gateways, some ten windows of 5.2 s each.
+    assert run.time_left_s("overhead") > with_reserve_s + 4 * 10 * 5.2
+    assert run.asked.stack.generations == 4
+
+
 def test_windows_are_added_to_those_that_are_written_already(tmp_path: Path) -> None:
     run, whole = begun(tmp_path), synthetic.measurement(rounds=2)
     run.keep_measurement(replace(whole, windows=whole.windows[:3]))
@@ -186,6 +272,34 @@ def test_a_closed_loop_and_a_running_gateway_are_recorded_as_such(tmp_path: Path
         "url:http://127.0.0.1:4000",
     )
     assert all(window.gateway is None for window in kept.windows)
+
+
+def test_gateways_of_two_makers_are_recorded_with_the_published_table_once_they_are_measured(tmp_path: Path) -> None:
+    run, whole = begun(tmp_path), replace(side_by_side(), scenario="overhead")
+    run.keep_measurement(replace(whole, windows=whole.windows[:5], stopped=""))
+    assert record.read(run.file.path).measurements[0].gateways == []
+    run.keep_measurement(whole)
+    (kept,) = record.read(run.file.path).measurements
+    assert [(row.arm, row.words, row.requests) for row in kept.gateways[1:]] == [
+        ("litellm_with_database", "litellm 1.79.3, with a database", 400),
+        ("litellm", "litellm 1.79.3", 400),
+        ("portkey", "portkey 1.15.2", 400),
+    ]
+    assert kept.gateways[0].words == "no gateway"
+    assert [arm.gateway.product for arm in kept.arms if arm.gateway] == ["litellm", "litellm", "portkey"]
+
+
+def test_too_many_errors_of_any_gateway_forbid_to_read_its_figures(tmp_path: Path) -> None:
+    """The limit on errors is that of the scenario, whatever it is called there."""
+    text = THRESHOLDS.replace("overhead_p95_ms: {max: 25", "litellm_to_portkey_cpu_ratio: {max: 25")
+    for most, verdict in (("0.5", Verdict.PASS), ("0.01", Verdict.FAIL)):
+        guarded = text.replace("    limits:", f"    limits:\n      gateways_error_ratio: {{max: {most}, why: x}}", 1)
+        run = begun(tmp_path, guarded)
+        failing = {**TRUTHS, "portkey": replace(TRUTHS["portkey"], failed=7)}
+        measured = replace(side_by_side(failing), scenario="overhead")
+        judged = run.judged(measured, "litellm_to_portkey_cpu_ratio")
+        assert judged.verdict is verdict
+        assert (judged.reason is Reason.ERRORS) == (verdict is Verdict.FAIL)
 
 
 def test_requests_that_followed_no_schedule_have_none_in_the_record(tmp_path: Path) -> None:
@@ -583,7 +697,7 @@ class TestJudgingAComparison:
             calls.append(measured)
             return judge_comparison(measured, *rest)
 
-        monkeypatch.setattr("perfgate.run.judge_comparison", counting)
+        monkeypatch.setattr("perfgate.rules.judge_comparison", counting)
         run, measured = begun(tmp_path, COMPARED, baseline="1.79.3"), two_arms(1.5)
         assert run.is_decided(measured)
         found = [run.judged(measured, metric) for metric in ("cpu_per_request_ms", "rss_mib")]
@@ -598,6 +712,70 @@ class TestJudgingAComparison:
         assert run.is_decided(two_arms(1.5))
         assert not run.is_decided(two_arms(1.05)), "CPU lies at its margin, memory far below its own"
         assert run.is_decided(replace(two_arms(), unasked=("Python differs",))), "more rounds would not help"
+
+
+class TestDrift:
+    """Held against the record of an earlier run of the same host class."""
+
+    TEXT = (
+        COMPARED.replace("margin: 20%", "margin: 20%, drift: 30%")
+        .replace("max: 25", "max: 25, drift: 30%")
+        .replace("scenarios:\n", "HOSTS\ndrift: {record: old.json}\nscenarios:\n", 1)
+        .replace(
+            "HOSTS",
+            "hosts: {here: {cores: 2, memory_gib: 8, cpu_models: ['*'], backend: processes, host_speed_ms: 10}}",
+        )
+    )
+
+    def earlier(self, folder: Path, ratio: float) -> None:
+        """The committed record, of a candidate that was slower by a ratio."""
+        (folder / "old.json").write_text(a_record(finished_utc="2026-01-01T00:06:00+00:00").model_dump_json())
+        run = self.begun(folder)
+        for measured in (two_arms(ratio), synthetic.measurement(gateway_ms=12 * ratio)):
+            run.keep_measurement(measured)
+            for metric in run.thresholds.scenarios[measured.scenario].limits:
+                run.keep_judgement(run.judged(measured, metric))
+        run.finish(ExitCode.OK)
+        record.RecordFile(folder / "old.json").write(run.record)
+
+    def begun(self, folder: Path) -> Run:
+        run = begun(folder, self.TEXT, baseline="1.79.3", profile="release")
+        run.record = run.record.model_copy(update={"host_class": "here"})  # whatever this host is
+        run.keep_host_speed(HostSpeed(10.0, 9.0, 11.0, 60, 1))
+        return run
+
+    @pytest.mark.parametrize(("then", "verdict"), [(1.0, "PASS"), (0.6, "FAIL")])
+    def test_limits_of_both_kinds_are_held_against_the_record(self, tmp_path: Path, then: float, verdict: str) -> None:
+        self.earlier(tmp_path, then)
+        run = self.begun(tmp_path)
+        for judgement in (
+            run.judged(two_arms(1.0), "rss_mib"),
+            run.judged(synthetic.measurement(), "overhead_p95_ms"),
+        ):
+            assert judgement.verdict == verdict
+            run.keep_judgement(judgement)
+        assert run.judged(two_arms(1.0), "cpu_per_request_ms").drift is None
+        outcomes = [kept.drift.outcome for kept in record.read(run.file.path).judgements if kept.drift is not None]
+        assert outcomes == ["kept" if verdict == "PASS" else "exceeded"] * 2
+
+    def test_a_comparison_goes_on_while_a_drift_is_open(self, tmp_path: Path) -> None:
+        self.earlier(tmp_path, 1 / 1.3)
+        run = self.begun(tmp_path)
+        assert run.judged(two_arms(), "rss_mib").reason.name == "UNDECIDED"
+        assert not run.is_decided(two_arms())
+
+    def test_on_a_host_of_no_class_it_is_said_and_not_judged(self, tmp_path: Path) -> None:
+        self.earlier(tmp_path, 0.6)
+        run = self.begun(tmp_path)
+        run.record = run.record.model_copy(update={"host_class": None})
+        judgement = run.judged(two_arms(), "rss_mib")
+        assert judgement.verdict == "PASS"
+        assert "this host is in no class" in getattr(judgement.drift, "why", "")
+
+    def test_a_record_that_is_not_there_is_bad_input_before_anything_starts(self, tmp_path: Path) -> None:
+        with pytest.raises(BadInput, match=r"thresholds\.yaml:\d+: drift\.record: .*old\.json: cannot be read"):
+            self.begun(tmp_path)
+        assert not (tmp_path / "records").exists()
 
 
 LOGGED = """\

@@ -9,6 +9,7 @@ import pytest
 
 from perfgate.errors import BadInput
 from perfgate.experiment.arms import PLAIN_MODEL, GatewaySpec
+from perfgate.load.locust_fleet import LocustFleet
 from perfgate.settings import COMPARE_PROFILE, OPTIONS, Option, Settings, settings_of
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.sources import Checkout, Release, RunningUrl
@@ -265,6 +266,49 @@ class TestComparison:
 
     def test_a_baseline_that_is_no_litellm_is_named(self) -> None:
         assert refusal({"--baseline": "latest"}).startswith("'latest' is not a LiteLLM release")
+
+
+class TestLocust:
+    def test_perfgates_own_generator_sends_unless_locust_is_asked_for(self) -> None:
+        found = settings()
+        assert (found.locust, found.generator_words, found.generator_processes) == (None, "perfgate", 1)
+
+    def test_one_worker_here_is_what_one_gets(self) -> None:
+        found = settings({"--load": "locust"})
+        assert found.locust == LocustFleet(workers=1)
+        assert (found.generator_words, found.generator_processes) == ("Locust, workers: 1 here", 1)
+
+    def test_workers_here_and_elsewhere_are_counted_apart(self) -> None:
+        options = {"--load": "locust", "--locust-workers": "2", "--locust-expect-workers": "3"}
+        found = settings({**options, "--locust-bind": "10.0.0.5:6000"})
+        assert found.locust == LocustFleet(2, 3, "10.0.0.5:6000")
+        assert found.generator_processes == 2
+
+    def test_where_others_are_expected_none_is_started_here_unless_asked_for(self) -> None:
+        found = settings({"--load": "locust", "--locust-expect-workers": "3"})
+        assert found.locust == LocustFleet(0, 3)
+
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({"--load": "jmeter"}, "--load=jmeter: must be one of generator, locust"),
+            ({"--locust-workers": "2"}, "--locust-workers=2: it goes with --load=locust"),
+            (
+                {"--load": "locust", "--locust-workers": "0"},
+                "--load=locust: --locust-workers=0 and --locust-expect-workers=0 leave nobody to send",
+            ),
+            (
+                {"--load": "locust", "--locust-workers": "two"},
+                "--locust-workers=two: must be a whole number from 0 to 1000",
+            ),
+            (
+                {"--load": "locust", "--locust-expect-workers": "1", "--locust-bind": "5557"},
+                "--locust-bind: bind=5557 must be HOST:PORT with a port from 1 to 65535, as in 127.0.0.1:5557",
+            ),
+        ],
+    )
+    def test_what_cannot_be_is_named(self, options: dict[str, str], text: str) -> None:
+        assert refusal(options) == text
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,19 @@ from perfgate.measure.host import HostFingerprint
 from perfgate.settings import COMPARE_PROFILE
 from perfgate.stack.callbacks import CALLBACKS
 from perfgate.stats.plan import GENERATIONS_MIN
-from perfgate.thresholds import Comparing, Faulting, HostClass, Limit, Scenario, host_class, load_thresholds
+from perfgate.thresholds import (
+    Comparing,
+    DriftSource,
+    Faulting,
+    HostClass,
+    Limit,
+    Objective,
+    Scenario,
+    Searching,
+    host_class,
+    load_thresholds,
+    parsed_thresholds,
+)
 
 WHOLE = """\
 profiles:
@@ -146,6 +158,16 @@ def test_hosts_may_be_left_out() -> None:
 
 def test_the_hash_is_of_the_files_bytes() -> None:
     assert load_thresholds(written(WHOLE), KNOWN).sha256 == hashlib.sha256(WHOLE.encode()).hexdigest()
+
+
+def test_its_text_is_kept_and_can_be_read_again_without_the_file() -> None:
+    thresholds = load_thresholds(written(WHOLE), KNOWN)
+    assert thresholds.text == WHOLE
+    Path("thresholds.yaml").unlink()
+    again = parsed_thresholds(thresholds.text.encode(), thresholds.path, KNOWN)
+    assert again == thresholds
+    with pytest.raises(BadInput, match=r"was/thresholds\.yaml cannot be used: 1 problem"):
+        parsed_thresholds(b"", "was/thresholds.yaml", KNOWN)
 
 
 def test_a_path_outside_the_working_directory_is_shown_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,12 +452,6 @@ def test_a_mistake_is_named_with_line_key_rule_and_what_was_found(
     assert complaints(changed(old, new)) == [f"thresholds.yaml:{where}: {complaint}"]
 
 
-@pytest.mark.parametrize("key", ["waivers", "drift_budget"])
-def test_keys_of_later_versions_are_refused_and_not_read_past(key: str) -> None:
-    (complaint,) = complaints(changed("max: 150.5", f"max: 150.5, {key}: 1"))
-    assert complaint.endswith(f".{key}: not supported yet by this version of perfgate")
-
-
 def test_all_problems_are_listed_at_once_in_the_files_order() -> None:
     text = WHOLE.replace("max: 60", "max: abc").replace("[latency, overhead]", "[latency, x]").replace("cores", "coers")
     text = text.replace("latency_p99_ms: {max", "latency_p9_ms: {maxx") + "apparatus: {}\n"
@@ -557,6 +573,12 @@ def test_a_load_may_be_a_closed_loop() -> None:
     assert load.stream
 
 
+def test_users_may_come_one_by_one_and_think_between_two_times() -> None:
+    text = CLOSED % "{users: 1000, spawn_per_s: 500, think_time_s: 0.5, think_time_max_s: 1, warm_up_s: 5, window_s: 9}"
+    load = load_thresholds(written(text), KNOWN).scenarios["overhead"].load
+    assert load.schedule == ClosedLoop(1000, 5, 9, think_time_s=0.5, think_time_max_s=1, spawn_per_s=500)
+
+
 def test_a_load_of_single_requests_has_no_schedule() -> None:
     load = load_thresholds(written(CLOSED % "{requests: 25}"), KNOWN).scenarios["overhead"].load
     assert load.requests == 25
@@ -574,6 +596,11 @@ def test_a_load_of_single_requests_has_no_schedule() -> None:
         ),
         ("{users: 4, window_s: 4, arrivals: poisson}", "arrivals goes with offered_rps, not with users"),
         ("{offered_rps: 4, window_s: 4, think_time_s: 1}", "think_time_s goes with users, not with offered_rps"),
+        ("{offered_rps: 4, window_s: 4, spawn_per_s: 1}", "spawn_per_s goes with users, not with offered_rps"),
+        (
+            "{offered_rps: 4, window_s: 4, think_time_max_s: 1}",
+            "think_time_max_s goes with users, not with offered_rps",
+        ),
         ("{requests: 4, window_s: 4}", "window_s goes with offered_rps or users, not with requests"),
         ("{users: 4}", "the key window_s is missing"),
     ],
@@ -695,7 +722,11 @@ def test_windows_without_a_gateway_may_have_a_rate_where_users_would_be_too_fast
     load = compared().load
     assert load.schedule == ClosedLoop(users=2, warm_up_s=0, window_s=0.4, tail_s=3)
     assert load.direct_schedule == OpenLoop(offered_rps=60, warm_up_s=0, window_s=0.4, tail_s=3)
-    assert compared(", direct_rps: 60", "").load.direct_schedule is None
+    assert load.direct_users == ClosedLoop(users=2, warm_up_s=0, window_s=0.4, tail_s=3, think_time_s=2 / 60)
+    without = compared(", direct_rps: 60", "").load
+    assert (without.direct_schedule, without.direct_users) == (None, None)
+    assert without.turns_per_session is None
+    assert compared("direct_rps: 60", "turns_per_session: 3").load.turns_per_session == 3
 
 
 def test_a_scenario_needs_a_baseline_or_does_not() -> None:
@@ -896,6 +927,79 @@ def test_what_belongs_to_a_comparison_is_refused_elsewhere(old: str, new: str, w
     assert complaints(changed(old, new)) == [f"thresholds.yaml:{where}: {complaint}"]
 
 
+# --- drift from a committed record ---
+
+DRIFTING = COMPARED.replace("margin: 20%", "margin: 20%, drift: 40%").replace(
+    "scenarios:\n", "drift: {record: docs/baseline.json}\nscenarios:\n"
+)
+
+
+def test_a_limit_may_have_a_budget_for_all_steps_together(tmp_path: Path) -> None:
+    thresholds = load_thresholds(written(DRIFTING), KNOWN)
+    first, second = thresholds.scenarios["regression"].limits.values()
+    assert (first.drift, second.drift) == (None, 0.4)
+    assert thresholds.drift == DriftSource(tmp_path / "docs/baseline.json", "docs/baseline.json", "thresholds.yaml:4")
+    assert load_thresholds(written(COMPARED), KNOWN).drift is None
+
+
+def test_the_record_is_where_the_file_is_wherever_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(DRIFTING).absolute()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    source = load_thresholds(path, KNOWN).drift
+    assert source is not None
+    assert source.file == tmp_path / "docs/baseline.json"
+
+
+def test_a_maximum_may_have_one_too() -> None:
+    text = WHOLE.replace("max: 60", "max: 60\n        drift: 25%").replace("hosts:", "drift: {record: b.json}\nhosts:")
+    assert load_thresholds(written(text), KNOWN).scenarios["overhead"].limits["overhead_p95_ms"].drift == 0.25
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (
+            "drift: {record: docs/baseline.json}\n",
+            "",
+            (
+                "15: scenarios.regression.limits.latency_p99_ms.drift: there is no record to drift from: add "
+                "drift: {record: FILE} at the top of the file"
+            ),
+        ),
+        (
+            ", drift: 40%",
+            "",
+            (
+                "4: drift: no limit has a drift, so nothing is held against this record: add drift: 15% to those that "
+                "should be"
+            ),
+        ),
+        (
+            "drift: 40%",
+            "drift: 0.4",
+            "16: scenarios.regression.limits.latency_p99_ms.drift: expected a percentage above 0 such as 5%, found 0.4",
+        ),
+        (
+            "margin: 20%, drift",
+            "equivalent_within: 20%, drift",
+            "16: scenarios.regression.limits.latency_p99_ms: drift goes with max or margin",
+        ),
+        (
+            "{record: docs/baseline.json}",
+            "{record: }",
+            "4: drift.record: expected a text that is not empty, found nothing",
+        ),
+        ("{record: docs/baseline.json}", "{file: b.json}", "4: drift: the key record is missing"),
+        ("{record: docs/baseline.json}", "{file: b.json}", "4: drift.file: unknown key; known are record"),
+        ("{record: docs/baseline.json}", "b.json", "4: drift: expected keys with values, found 'b.json'"),
+    ],
+)
+def test_a_drift_that_nothing_or_no_record_goes_with_is_named(old: str, new: str, complaint: str) -> None:
+    assert DRIFTING.count(old) == 1
+    assert f"thresholds.yaml:{complaint}" in complaints(DRIFTING.replace(old, new))
+
+
 # --- a gateway compared with itself, with something more ---
 
 LOGGING = (
@@ -957,3 +1061,76 @@ def test_how_long_a_dependency_fails() -> None:
 def test_a_mistake_in_it_is_named(old: str, new: str, where: str, complaint: str) -> None:
     (found, *_) = [one for one in complaints(FAILING.replace(old, new)) if where in one]
     assert found.endswith(f": scenarios.latency.{where}: {complaint}")
+
+
+# --- a search for a capacity ---
+
+SEARCHING = WHOLE.replace(
+    "rounds: {generations: 1, per_generation: 2, per_generation_max: 2}",
+    "objective: {latency_p95_ms: 250, error_ratio: 0.001, completed_ratio: 0.99}\n"
+    "    rounds: {generations: 4, windows_max: 16, within: 5%}",
+).replace("limits: {latency_p99_ms: {max: 150.5,", "limits: {capacity_rps: {min: 30,")
+SEARCHED = (*KNOWN, "capacity_rps")
+
+
+def search_complaints(text: str) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        load_thresholds(written(text), SEARCHED)
+    return str(caught.value).splitlines()[1:-1]
+
+
+def test_what_a_rate_has_to_keep_to_and_how_it_is_searched_for() -> None:
+    scenario = load_thresholds(written(SEARCHING), SEARCHED).scenarios["latency"]
+    assert scenario.rounds == Searching(generations=4, windows_max=16, within="5%")  # type: ignore[arg-type]
+    assert isinstance(scenario.rounds, Searching)
+    assert scenario.rounds.within == 0.05
+    assert scenario.objective == Objective(latency_p95_ms=250, error_ratio=0.001, completed_ratio=0.99)
+    assert scenario.limits["capacity_rps"].minimum == 30
+    assert load_thresholds(written(SEARCHING), SEARCHED).scenarios["overhead"].objective is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("windows_max: 16", "windows_max: 0", "rounds.windows_max: expected a whole number above 0, found 0"),
+        ("generations: 4", "generations: 3", "rounds.generations: expected a whole number of at least 4, found 3"),
+        ("error_ratio: 0.001, ", "", "objective: the key error_ratio is missing"),
+        (
+            "latency_p95_ms: 250",
+            "latency_p59_ms: 250",
+            "objective.latency_p59_ms: unknown key; did you mean latency_p95",
+        ),
+        (
+            "    objective: {latency_p95_ms: 250, error_ratio: 0.001, completed_ratio: 0.99}\n",
+            "",
+            "objective and rounds: {windows_max: …} go together: a rate is held or not",
+        ),
+        (
+            "capacity_rps: {min: 30,",
+            "latency_p99_ms: {max: 30,",
+            "rounds: {windows_max: …} goes with one limit, on capacity_rps, which goes with no other",
+        ),
+        (
+            "offered_rps: 30, warm_up_s: 0, window_s: 5, tail_s: 2, arrivals: poisson",
+            "users: 3, window_s: 5",
+            "rounds: {windows_max: …} goes with a load at a rate (offered_rps), the first one tried",
+        ),
+        ("offered_rps: 30,", "offered_rps: 7,", "offered_rps × window_s must be at least 40, or a p95 says nothing"),
+    ],
+)
+def test_a_mistake_in_a_search_is_named(old: str, new: str, complaint: str) -> None:
+    assert old in SEARCHING
+    found = search_complaints(SEARCHING.replace(old, new))
+    assert any("scenarios.latency" in one and complaint in one for one in found), found
+
+
+def test_an_unknown_key_of_a_part_that_may_be_left_out_is_named() -> None:
+    text = WHOLE.replace("    needs: {cores: 2}\n", "    shown_load: {users: 3, window_s: 5, windw_s: 5}\n")
+    assert any("shown_load.windw_s: unknown key; did you mean window_s?" in one for one in complaints(text))
+
+
+def test_an_objective_without_a_search_is_a_mistake() -> None:
+    text = WHOLE.replace(
+        "    needs: {cores: 2}\n", "    objective: {latency_p95_ms: 9, error_ratio: 0, completed_ratio: 1}\n"
+    )
+    assert any("objective and rounds: {windows_max: …} go together" in one for one in complaints(text))

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from perfgate.experiment import health
-from perfgate.experiment.measurement import Measurement
+from perfgate.experiment.measurement import Estimate, Measurement
 from perfgate.host_limits import HostStanding
 from perfgate.load.schedule import ClosedLoop
 from perfgate.thresholds import Apparatus, Limit
@@ -15,9 +15,12 @@ from perfgate.verdict import (
     Surroundings,
     Verdict,
     explain,
+    figure,
     headline,
+    interval_words,
     judge,
     not_measured,
+    shown_only,
     smallest_failing,
 )
 from tests.harness.synthetic import load_result, measurement, window
@@ -50,6 +53,7 @@ def test_a_limit_lowered_below_the_figure_fails_and_says_both() -> None:
     assert "at most 5 ms    thresholds.yaml:41 overhead.overhead_p95_ms" in text
     assert "8 rounds in 2 generations, 1,600 requests an arm" in text
     assert "reproduce  pytest tests/perf --seed 7" in text
+    assert text.endswith("next       `perfgate report record.json` draws what was measured")
 
 
 def test_a_limit_within_the_interval_is_undecided_not_passed() -> None:
@@ -195,6 +199,23 @@ def test_what_was_never_sent_is_invalid_and_says_why() -> None:
     assert "because    run without -n" in text
 
 
+def test_a_figure_that_a_small_host_cannot_be_held_to_is_shown_and_invalid() -> None:
+    failed = judged(measurement(gateway_ms=90), limit("overhead_p95_ms", max=25))
+    result = shown_only(failed, "it takes four cores, and there is one")
+    text = "\n".join(explain(result, AROUND))
+    assert (failed.verdict, result.verdict) == (Verdict.FAIL, Verdict.INVALID)
+    assert not result.is_open
+    assert headline(result) == headline(failed).replace("FAIL", "INVALID")
+    assert "because    it takes four cores, and there is one" in text
+    assert "80 % power" not in text
+    assert "next       run it on a host with more cores; " in text
+
+
+def test_what_was_not_read_at_all_keeps_its_own_reason() -> None:
+    unfit = judged(measurement(lag_ms=9), limit("overhead_p95_ms", max=25))
+    assert shown_only(unfit, "too few cores") is unfit
+
+
 def test_the_smallest_failing_value_follows_the_intervals_confidence() -> None:
     """At 95 % it is the limit plus the half-width times 1 + 0.8416 / 1.96; a wider interval says more error a width."""
     result = judged(measurement(gateway_ms=12), limit("overhead_p95_ms", max=25))
@@ -203,3 +224,23 @@ def test_the_smallest_failing_value_follows_the_intervals_confidence() -> None:
     assert smallest_failing(result) == pytest.approx(25 + half * (1 + 0.8416 / 1.9600), rel=1e-4)
     wider = dataclasses.replace(result, estimate=dataclasses.replace(result.estimate, confidence=0.99))
     assert smallest_failing(wider) == pytest.approx(25 + half * (1 + 0.8416 / 2.5758), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "words"),
+    [
+        (0.0123, "", "1.23 %"),
+        (0.99973, "", "100 %"),
+        (3.456, "", "346 %"),
+        (12.345, "", "1,234 %"),
+        (0.5, "ms", "0.5 ms"),
+        (1170.9, "requests/s", "1,171 requests/s"),
+    ],
+)
+def test_figures_have_three_digits_and_no_powers_of_ten(value: float, unit: str, words: str) -> None:
+    assert figure(value, unit) == words
+
+
+def test_the_ends_of_an_interval_have_no_powers_of_ten() -> None:
+    ends = Estimate("x", "", 3.4, 3.1, 12.6, 0.95, rounds=4, generations=2, requests=100)
+    assert interval_words(ends) == "95 % interval 310 to 1,260 %"

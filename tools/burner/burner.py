@@ -47,4 +47,5 @@ class Burner(CustomLogger):  # type: ignore[misc, unused-ignore]
 
 idle = Burner()
 burns = Burner(cpu_ratio=0.1)
+burns_8pc = Burner(cpu_ratio=0.08)
 stalls = Burner(stall_ms=50, stall_ratio=0.02)

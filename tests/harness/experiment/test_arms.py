@@ -8,10 +8,11 @@ import pytest
 
 from perfgate.errors import BadInput
 from perfgate.experiment.arms import Arm, GatewaySpec
-from perfgate.stack.sources import GitRef, Release, RunningUrl
+from perfgate.stack.sources import GitRef, PortkeyRelease, Release, RunningUrl
 
 PLAIN: Final = GatewaySpec(Release("1.106.2"))
 RUNNING: Final = GatewaySpec(RunningUrl("http://h:4000"))
+PORTKEY: Final = GatewaySpec(PortkeyRelease())
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,39 @@ def test_a_gateway_that_runs_already_cannot_be_given_anything(changes: dict[str,
     assert str(caught.value) == (
         f"gateway at http://h:4000 runs already and is not started by perfgate: {named} cannot apply to it"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"workers": 2}, "--workers"),
+        ({"config_path": Path("x")}, "--gateway-config"),
+        ({"with_packages": ("a",)}, "--with-packages"),
+        ({"deps": "today"}, "--deps"),
+        ({"faults": True}, "faults"),
+        ({"database": True}, "a database"),
+        ({"redis": "url"}, "Redis"),
+        ({"callback": "langsmith"}, "a callback"),
+        ({"workers": 2, "database": True}, "--workers, a database"),
+    ],
+)
+def test_portkey_cannot_be_given_what_is_litellm_s(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        replace(PORTKEY, **changes)
+    assert str(caught.value) == (
+        f"{PORTKEY.source} is not LiteLLM: {named} cannot apply to it. It is one process that is told all by each "
+        "request; --instances starts several"
+    )
+
+
+def test_portkey_runs_in_instances_on_both_backends() -> None:
+    inside = replace(PORTKEY, instances=2, backend="containers", cpus_per_instance=1.5)
+    assert str(inside) == f"{PORTKEY.source}, 2 instances, in containers, 1.5 cores each"
+    assert (inside.processes, inside.not_in_containers) == (2, None)
+
+
+def test_a_product_is_told_by_the_source() -> None:
+    assert [spec.product for spec in (PLAIN, RUNNING, PORTKEY)] == ["litellm", "litellm", "portkey"]
 
 
 def test_an_arm_without_a_gateway_is_direct() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,20 +23,25 @@ import pytest
 import yaml
 
 from perfgate.errors import BadInput, StackFailed
-from perfgate.experiment.arms import GatewaySpec
+from perfgate.experiment.arms import Arm, GatewaySpec
 from perfgate.experiment.bench import ANY_REPLY, RunningGateway, StackBench, prove
+from perfgate.experiment.rounds import Loader
 from perfgate.load.job import LoadJob, Target
-from perfgate.load.schedule import OpenLoop
+from perfgate.load.locust_fleet import LocustFleet
+from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.acceptors import acceptors
+from perfgate.stack.affinity import plan_cores
 from perfgate.stack.backend import BackendName
 from perfgate.stack.environments import Environment, EnvironmentCache
+from perfgate.stack.inspection import ServiceFacts
 from perfgate.stack.packages import Packages
+from perfgate.stack.portkey import PortkeyProgram
 from perfgate.stack.processes import DiedAtStart, ProcessBackend, ServiceDied
 from perfgate.stack.readiness import HttpCheck
 from perfgate.stack.redis import Redis
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.service import Service
-from perfgate.stack.sources import Installable, Release, RunningUrl
+from perfgate.stack.sources import Installable, PortkeyRelease, Release, RunningUrl
 from perfgate.stack.supervision import Supervisor
 from tests.harness.stack import example_endpoint
 from tests.harness.stack.conftest import PATIENCE_S, Toy, eventually
@@ -114,6 +120,15 @@ def status_of(gateway: RunningGateway, url: str) -> int:
     return httpx.post(url, json=body, headers=headers, trust_env=False, timeout=PATIENCE_S).status_code
 
 
+def test_locust_sends_the_windows_where_it_is_asked_to(cache: FakeCache, tmp_path: Path) -> None:
+    schedule = ClosedLoop(users=2, warm_up_s=0, window_s=0.2)
+    with bench_of(cache, tmp_path, locust=LocustFleet(workers=2)) as bench:
+        assert bench.cores == plan_cores(os.sched_getaffinity(0), 2)
+        load = Loader(bench, 100, stream=False).window(Arm("direct", None), None, schedule, seed=1).load
+    assert load.workers_expected == len(load.workers) == 2
+    assert load.succeeded == load.sent > 0
+
+
 class TestGateways:
     def test_one_gateway_is_one_process_with_a_key_of_its_own(self, cache: FakeCache, tmp_path: Path) -> None:
         with bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
@@ -124,6 +139,14 @@ class TestGateways:
             assert status_of(first, first.chat_urls[0]) == 200
             assert status_of(first, second.chat_urls[0]) == 401
             assert str(first.api_key) not in repr(first)
+
+    def test_how_long_each_start_took_is_known_in_the_order_asked_for(self, cache: FakeCache, tmp_path: Path) -> None:
+        other = replace(PLAIN, apart="other", instances=2)
+        with bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
+            bench.start_gateways([PLAIN, other, PLAIN], until_closed)
+            assert {spec: len(starts) for spec, starts in bench.starts_s.items()} == {PLAIN: 2, other: 1}
+            # Its two readiness checks are answered by real requests.
+            assert all(start > 0 for starts in bench.starts_s.values() for start in starts)
 
     def test_instances_are_processes_of_one_key(self, cache: FakeCache, tmp_path: Path) -> None:
         told: list[str] = []
@@ -201,6 +224,25 @@ class TestGateways:
             assert bench.unasked_differences(baseline, same)[-1] == "redis 5.0 is installed in candidate only"
             assert len(told) == 1, "of one release it is among what nobody asked for"
 
+    def test_what_releases_bring_with_them_is_told_where_it_is_part_of_the_question(
+        self, cache: FakeCache, tmp_path: Path
+    ) -> None:
+        baseline = GatewaySpec(Release("1.79.3"), apart="baseline")
+        candidate = GatewaySpec(Release("1.102.4"), apart="candidate")
+
+        def facts(release: str, *, access_log: bool) -> ServiceFacts:
+            packages = Packages((f"litellm=={release}",))
+            return ServiceFacts("3.12.7", packages, "uvloop", "httptools", "uvicorn", access_log, 1)
+
+        said = "the access log is on in baseline, off in candidate"
+        for as_released in (True, False):
+            told: list[str] = []
+            bench = bench_of(cache, tmp_path, on_note=told.append, as_released=as_released)
+            bench.facts[baseline] = facts("1.79.3", access_log=True)
+            bench.facts[candidate] = facts("1.102.4", access_log=False)
+            assert bench.unasked_differences(baseline, candidate) == ([] if as_released else [said])
+            assert (said in told) is as_released
+
     def test_a_users_configuration_is_what_they_run(self, cache: FakeCache, tmp_path: Path) -> None:
         config = tmp_path / "config.yaml"
         config.write_text("model_list: [{model_name: fast, litellm_params: {model: openai/x}}]")
@@ -225,6 +267,88 @@ class TestGateways:
         (log,) = kept.iterdir()
         assert str(log) in str(caught.value)
         assert log.read_text() == "it is broken\n"
+
+
+#: Passes nothing on, but answers as Portkey does: by the address that a request names, if it was told to trust it.
+PORTKEY_SERVER: Final = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import urlsplit
+trusted = os.environ["TRUSTED_CUSTOM_HOSTS"].split(",")
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        host = urlsplit(self.headers["x-portkey-custom-host"]).hostname
+        body = b'{"choices": "The quick brown fox"}'
+        self.send_response(400 if host not in trusted else 200 if host == trusted[0] else 500)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+port = next(word for word in sys.argv if word.startswith("--port=")).removeprefix("--port=")
+HTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
+"""
+PORTKEY: Final = GatewaySpec(PortkeyRelease())
+
+
+class TestPortkey:
+    @pytest.fixture(autouse=True)
+    def asked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+        """Where it was asked for: Node.js is Python, and its server the program above."""
+        asked: list[Path] = []
+        script = tmp_path / "server.py"
+        script.write_text(PORTKEY_SERVER)
+
+        @contextmanager
+        def installed(cache_dir: Path, environ: object, **options: object) -> Iterator[PortkeyProgram]:
+            asked.append(cache_dir)
+            yield PortkeyProgram(sys.executable, str(script), node_version="20.1.2")
+
+        monkeypatch.setattr("perfgate.experiment.sites.portkey_installed", installed)
+        return asked
+
+    def test_it_stands_beside_litellm_and_its_requests_say_where_the_mock_is(
+        self, cache: FakeCache, tmp_path: Path, asked: list[Path]
+    ) -> None:
+        with bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
+            litellm, portkey = bench.start_gateways([PLAIN, PORTKEY], until_closed)
+            (target,) = portkey.targets("m")
+            assert dict(target.headers) == {
+                "x-portkey-provider": "openai",
+                "x-portkey-custom-host": bench.api_base("processes"),
+            }
+            assert (target.api_key, litellm.targets("m")[0].headers) == (None, ())
+            assert portkey.ledger is None
+            assert portkey.log_ledger is None
+            load = LoadJob((target,), OpenLoop(20, 0, 0.2))
+            result = bench.generator.run(load)
+            assert result.succeeded == result.sent == 4
+        assert asked == [cache.folder]
+        assert cache.asked == [(PLAIN.source, "of-its-time", ())]
+
+    def test_several_instances_are_several_processes_of_one_installation(
+        self, cache: FakeCache, tmp_path: Path, asked: list[Path]
+    ) -> None:
+        told: dict[str, dict[str, Any]] = {}
+        with bench_of(cache, tmp_path, on_service=told.__setitem__) as bench, ExitStack() as until_closed:
+            (gateway,) = bench.start_gateways([replace(PORTKEY, instances=2)], until_closed)
+            assert len(set(gateway.pids)) == len(gateway.targets("m")) == len(gateway.uses()) == 2
+        assert len(asked) == 1
+        names = [name for name in told if name != "mock"]
+        assert names == [f"portkey 1.15.2, 2 instances (portkey-1-instance-{n})" for n in (1, 2)]
+        assert told[names[0]]["source"]["words"] == "portkey 1.15.2"
+        assert (told[names[0]]["node_version"], told[names[0]]["backend"]) == ("20.1.2", "processes")
+
+    def test_that_it_differs_from_litellm_is_what_was_asked_for(self, cache: FakeCache, tmp_path: Path) -> None:
+        with bench_of(cache, tmp_path) as bench, ExitStack() as until_closed:
+            bench.start_gateways([PLAIN, PORTKEY], until_closed)
+            assert bench.unasked_differences(PORTKEY, PLAIN) == ()
+
+    def test_it_has_no_environment(self, cache: FakeCache, tmp_path: Path) -> None:
+        with (
+            bench_of(cache, tmp_path) as bench,
+            pytest.raises(TypeError, match=r"portkey 1\.15\.2 is not LiteLLM: it has no environment"),
+        ):
+            bench.sites["processes"].install(PORTKEY, with_prisma=False)
 
 
 class FullSite:

@@ -16,6 +16,7 @@ from perfgate.experiment.fault_cycles import AFFECTED_RPS, CyclesPlan, run_cycle
 from perfgate.experiment.faults import FAULTS, Fault, Outage
 from perfgate.experiment.measurement import LedgerUse, Measurement, SinkUse
 from perfgate.experiment.rounds import Progress
+from perfgate.load.api import Api
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import OpenLoop
@@ -65,7 +66,7 @@ class FakeGateway:
     ledger: FakeLedger | None = None
     log_ledger: FakeLogLedger | None = None
 
-    def targets(self, model: str) -> tuple[Target, ...]:
+    def targets(self, model: str, api: Api = Api.CHAT_COMPLETIONS) -> tuple[Target, ...]:
         return (Target(URL, model),)
 
     def uses(self) -> list[TreeSnapshot]:
@@ -114,7 +115,7 @@ class FakeBench:
     generator_cpus: tuple[int, ...] = (0,)
     mock_delay_ms: float = 0.0
 
-    def direct_url(self, backend: BackendName) -> str:
+    def direct_url(self, backend: BackendName, api: Api = Api.CHAT_COMPLETIONS) -> str:
         return URL
 
     def upstream_requests(self, backend: BackendName) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from perfgate.experiment.arms import GatewaySpec
-from perfgate.experiment.likeness import package_words, unasked_differences
+from perfgate.experiment.likeness import package_words, release_words, unasked_differences
 from perfgate.stack.inspection import SHOWN_PACKAGES, ServiceFacts
 from perfgate.stack.packages import Packages
 from perfgate.stack.sources import GitRef, Release
@@ -66,6 +66,29 @@ def test_packages_may_differ_between_two_releases_but_not_what_they_do_to_the_se
     assert unasked_differences(OLD, NEW, (with_h11, second)) == [
         "uvicorn parses HTTP with h11 in baseline, with httptools in candidate"
     ]
+
+
+OWN: Final[dict[str, Any]] = {"event_loop": "asyncio", "http_parser": "h11", "access_log": True}
+
+
+def test_as_they_were_released_two_releases_may_differ_in_what_they_bring_with_them_and_it_is_told() -> None:
+    of_new = replace(OF_NEW, **OWN)
+    assert unasked_differences(OLD, NEW, (OF_OLD, of_new), as_released=True) == []
+    assert release_words((OF_OLD, of_new)) == [
+        "uvicorn parses HTTP with httptools in baseline, with h11 in candidate",
+        "the event loop is uvloop in baseline, asyncio in candidate",
+        "the access log is off in baseline, on in candidate",
+    ]
+    assert release_words((OF_OLD, OF_NEW)) == []
+
+
+def test_as_they_were_released_they_are_started_alike_all_the_same() -> None:
+    of_new = replace(OF_NEW, python_version="3.11.2", workers=2, **OWN)
+    assert unasked_differences(OLD, NEW, (OF_OLD, of_new), as_released=True) == [
+        "Python is 3.12.7 in baseline, 3.11.2 in candidate",
+        "the number of workers is 1 in baseline, 2 in candidate",
+    ]
+    assert len(unasked_differences(OLD, SAME, (OF_OLD, replace(OF_OLD, **OWN)), as_released=True)) == 3
 
 
 @pytest.mark.parametrize("config", [None, Path("other.yaml")])

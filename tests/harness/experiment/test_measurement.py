@@ -6,6 +6,8 @@ import pytest
 
 from perfgate.experiment.measurement import Measurement, NotMeasured, SinkUse, Unmeasurable
 from perfgate.experiment.metrics import METRICS
+from perfgate.measure.histogram import Histogram
+from perfgate.verdict import unit_of
 from tests.harness.synthetic import load_result, measurement, window
 
 
@@ -39,6 +41,71 @@ def test_figures_of_streams(metric: str, truth: float) -> None:
 def test_without_streams_their_figures_are_not_measured_and_the_message_says_what_is_missing(metric: str) -> None:
     with pytest.raises(NotMeasured, match="does the scenario's load say `stream: true`"):
         METRICS[metric].estimate(measurement())
+
+
+def endpoints(**through: int) -> Measurement:
+    """Embeddings that take 9 ms through the gateway and 1 ms without; of 200 replies a round some lack the header."""
+    windows = []
+    for number in range(4):
+        load = dataclasses.replace(load_result(9.0, seed=number, **through), header_missing=10)
+        windows.append(window("embeddings", load, number=number))
+        windows.append(window("embeddings_direct", load_result(1.0, seed=50 + number), number=number))
+    return dataclasses.replace(measurement(), windows=tuple(windows))
+
+
+@pytest.mark.parametrize(
+    ("metric", "truth"),
+    [("embeddings_overhead_p50_ms", 8.0), ("embeddings_header_missing_ratio", 0.05), ("embeddings_error_ratio", 0.0)],
+)
+def test_figures_of_an_endpoint(metric: str, truth: float) -> None:
+    estimate = METRICS[metric].estimate(endpoints())
+    assert estimate.value == pytest.approx(truth, rel=0.05)
+    assert estimate.metric == metric
+
+
+def test_errors_of_an_endpoint_are_its_own() -> None:
+    assert METRICS["embeddings_error_ratio"].estimate(endpoints(failed=20)).value == pytest.approx(0.1)
+    assert METRICS["embeddings_error_ratio"].arms == METRICS["embeddings_overhead_p95_ms"].arms == ("embeddings",)
+
+
+def sessions(held: int = 200, openings: int = 50) -> Measurement:
+    """Sessions that take 12 ms to open through the gateway and 2 ms without; 100 of them in a window of 4 s."""
+    windows = []
+    for number in range(4):
+        for arm, opening_ms in (("gateway", 12), ("direct", 2)):
+            load = dataclasses.replace(
+                load_result(5.0, seed=number),
+                session_opening=Histogram.of_us([opening_ms * 1000] * openings),
+                sessions_opened=100,
+                sessions_held_min=held + number,
+            )
+            windows.append(window(arm, load, number=number))
+    return dataclasses.replace(measurement(), windows=tuple(windows))
+
+
+@pytest.mark.parametrize(
+    ("metric", "truth", "unit"),
+    [
+        ("session_opening_p50_ms", 12.0, "ms"),
+        ("session_opening_overhead_p95_ms", 10.0, "ms"),
+        ("opened_sessions_per_s", 25.0, "sessions/s"),
+        ("held_sessions", 200.0, "sessions"),
+    ],
+)
+def test_figures_of_sessions(metric: str, truth: float, unit: str) -> None:
+    estimate = METRICS[metric].estimate(sessions())
+    assert estimate.value == pytest.approx(truth, rel=0.01)
+    assert estimate.unit == unit == unit_of(metric)
+
+
+def test_opening_is_judged_by_the_sessions_that_were_opened_and_not_by_their_turns() -> None:
+    for metric in ("session_opening_p95_ms", "session_opening_overhead_p95_ms"):
+        assert METRICS[metric].estimate(sessions(openings=50)).requests == 200
+
+
+def test_sessions_that_were_never_opened_are_an_error_and_not_zero() -> None:
+    with pytest.raises(NotMeasured, match="arm 'gateway' has no realtime session that was created"):
+        METRICS["session_opening_p50_ms"].estimate(measurement())
 
 
 def test_throughput_is_all_that_succeeded_over_windows_and_drains() -> None:

@@ -25,11 +25,13 @@ from perfgate.experiment.rounds import (
     RoundsPlan,
     run_rounds,
 )
+from perfgate.load.api import Api
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.process_tree import TreeSnapshot, snapshot
 from perfgate.stack.backend import BackendName
+from perfgate.stack.litellm import RedisBy
 from perfgate.stack.sources import Release, RunningUrl
 from tests.harness.synthetic import NEW, OLD, load_result
 
@@ -85,8 +87,8 @@ class FakeGateway:
     log_ledger: FakeLogLedger | None = None
     in_containers: bool = False
 
-    def targets(self, model: str) -> tuple[Target, ...]:
-        return tuple(Target(url, model, self.api_key) for url in self.chat_urls)
+    def targets(self, model: str, api: Api = Api.CHAT_COMPLETIONS) -> tuple[Target, ...]:
+        return tuple(Target(api.below(url), model, self.api_key) for url in self.chat_urls)
 
     def uses(self) -> list[TreeSnapshot]:
         return [snapshot(pid) for pid in self.pids]
@@ -127,8 +129,8 @@ class FakeBench:
     generator_cpus: tuple[int, ...] = (0,)
     mock_delay_ms: float = 20.0
 
-    def direct_url(self, backend: BackendName) -> str:
-        return MOCK_URL if backend == "processes" else CONTAINER_MOCK_URL
+    def direct_url(self, backend: BackendName, api: Api = Api.CHAT_COMPLETIONS) -> str:
+        return api.below(MOCK_URL if backend == "processes" else CONTAINER_MOCK_URL)
 
     def upstream_requests(self, backend: BackendName) -> int | None:
         """Seven more each time that anybody asks."""
@@ -227,6 +229,36 @@ class TestOrder:
         assert [job.seed for job in bench.window_jobs] == [window.seed for window in windows]
 
 
+class TestEndpoints:
+    def test_each_arm_asks_its_endpoint_with_and_without_a_gateway(self, bench: FakeBench) -> None:
+        direct = replace(DIRECT, name="messages_direct", api=Api.MESSAGES)
+        measurement = run(bench, (direct, replace(GATEWAY, name="messages", api=Api.MESSAGES)))
+        urls = {window.arm: set[str]() for window in measurement.windows}
+        for window, job in zip(measurement.windows, bench.window_jobs, strict=True):
+            assert job.api is Api.MESSAGES
+            urls[window.arm].add(job.targets[0].url)
+        assert urls["messages_direct"] == {"http://127.0.0.1:9/v1/messages"}
+        assert {url.rpartition("/v1/")[2] for url in urls["messages"]} == {"messages"}
+
+
+class TestSessions:
+    def of(self, bench: FakeBench, schedule: OpenLoop | ClosedLoop, **rest: Any) -> list[LoadJob]:
+        spec = replace(GATEWAY.gateway, workers=2) if GATEWAY.gateway is not None else None
+        arms = (replace(DIRECT, api=Api.REALTIME), Arm("gateway", spec, api=Api.REALTIME))
+        run(bench, arms, schedule, plan=RoundsPlan(1, 1, 1), **rest)
+        return bench.window_jobs
+
+    def test_users_keep_their_sessions_for_so_many_turns_and_open_no_connections_ahead(self, bench: FakeBench) -> None:
+        jobs = self.of(bench, ClosedLoop(9, warm_up_s=1, window_s=2), turns_per_session=3)
+        assert {(job.api, job.turns_per_session, job.connections) for job in jobs} == {(Api.REALTIME, 3, 0)}
+        assert {job.targets[0].url.rpartition("/")[2] for job in jobs} == {"realtime"}
+
+    def test_windows_at_a_rate_beside_them_have_a_session_for_each_request(self, bench: FakeBench) -> None:
+        users = ClosedLoop(9, warm_up_s=1, window_s=2)
+        jobs = self.of(bench, users, turns_per_session=3, direct_schedule=STEADY)
+        assert {(type(job.schedule), job.turns_per_session) for job in jobs} == {(ClosedLoop, 3), (OpenLoop, 0)}
+
+
 class TestGateways:
     def test_each_generation_starts_each_gateway_once(self, bench: FakeBench) -> None:
         run(bench, (DIRECT, GATEWAY, OTHER))
@@ -310,6 +342,18 @@ class TestDatabase:
         assert [window.ledger for window in measurement.windows] == [LedgerUse(300, 298, 1.0, 1.0, 0.5, 3, 10)] * 2
         assert measurement.spend_rows_missing_ratio().value == pytest.approx(2 / 300)
 
+    @pytest.mark.parametrize(("redis", "upstream", "written"), [(None, 0, 7), ("url", 0, 220), (None, None, 220)])
+    def test_of_a_closed_loop_as_much_is_written_as_reached_the_endpoint_where_that_is_known(
+        self, bench: FakeBench, redis: RedisBy | None, upstream: int | None, written: int
+    ) -> None:
+        """Users' requests in the warm-up are an estimate else: 200 in 20 s, so 20 in 2 s."""
+        bench.upstream = upstream
+        stored = Arm("gateway", GatewaySpec(Release("1.106.2"), database=True, redis=redis))
+        run(bench, [stored], ClosedLoop(users=4, warm_up_s=2, window_s=20), plan=RoundsPlan(1, 1, 1))
+        ((_, gateway),) = bench.started
+        assert gateway.ledger is not None
+        assert gateway.ledger.calls[-1] == f"close {written}"
+
     def test_a_window_that_spans_less_than_two_flushes_is_refused(self, bench: FakeBench) -> None:
         assert GATEWAY.gateway is not None
         arm = Arm("gateway", replace(GATEWAY.gateway, database=True))
@@ -379,6 +423,13 @@ class TestSettling:
         assert isinstance(schedule, OpenLoop)
         assert (schedule.offered_rps, schedule.offered_in_window, schedule.warm_up_s) == (50, SETTLE_REQUESTS, 0)
 
+    def test_each_endpoint_that_its_arms_ask_is_warmed_up_once(self, bench: FakeBench) -> None:
+        arms = [replace(GATEWAY, name=str(api), api=api, model=f"for {api}") for api in (Api.EMBEDDINGS, Api.MODELS)]
+        measured = run(bench, (DIRECT, *arms, replace(arms[0], name="again", model="other")), plan=RoundsPlan(1, 2, 2))
+        settled = [(job.api, job.targets[0].model) for job in bench.generator.jobs[:2]]
+        assert settled == [(Api.EMBEDDINGS, "for embeddings"), (Api.MODELS, "for models")]
+        assert len(bench.generator.jobs) == 2 + len(measured.windows)
+
     def test_every_process_of_it_gets_as_many(self, bench: FakeBench) -> None:
         run(bench, (Arm("gateway", GatewaySpec(Release("1.106.2"), workers=2, instances=2)),))
         schedule = bench.settle_jobs[0].schedule
@@ -393,6 +444,12 @@ class TestSettling:
         schedule = bench.settle_jobs[0].schedule
         assert isinstance(schedule, ClosedLoop)
         assert (schedule.users, schedule.window_s, schedule.warm_up_s) == (1, window_s, 0)
+
+    def test_users_who_come_one_by_one_are_all_there_from_the_start_while_it_settles(self, bench: FakeBench) -> None:
+        published = ClosedLoop(4, warm_up_s=1, window_s=20, think_time_s=0.5, think_time_max_s=9, spawn_per_s=8)
+        run(bench, schedule=published)
+        schedule = bench.settle_jobs[0].schedule
+        assert schedule == ClosedLoop(4, warm_up_s=0, window_s=9, think_time_s=0.5, think_time_max_s=9)
 
 
 class TestLoads:

@@ -78,3 +78,9 @@ def test_a_caller_remembers_that_nobody_listens() -> None:
         send()
     assert send.sent[0].status == 0
     assert send.sent[0].error.startswith("ConnectError: ")
+
+
+def test_a_caller_says_what_its_target_is_to_be_told() -> None:
+    with Caller(Target("http://h/", "m", "sk-7", headers=(("x-a", "1"),))) as send:
+        said = send._client.headers
+    assert (said["x-a"], said["authorization"], said["content-type"]) == ("1", "Bearer sk-7", "application/json")

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import select
 import socket
 import ssl
 import struct
@@ -49,6 +51,13 @@ class Mock:
 
     def received(self) -> int:
         return int(self._admin("GET", "/admin/counts")["received"])
+
+    def counts(self) -> dict[str, Any]:
+        counts: dict[str, Any] = self._admin("GET", "/admin/counts")
+        return counts
+
+    def reset(self) -> None:
+        self._admin("POST", "/admin/reset")
 
     def _admin(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -112,6 +121,8 @@ def load_job(
     rate_rps: float = 100,
     users: int | None = None,
     think_time_s: float = 0,
+    think_time_max_s: float | None = None,
+    spawn_per_s: float | None = None,
     warm_up_s: float = 0,
     window_s: float = 1,
     tail_s: float = 10,
@@ -122,7 +133,7 @@ def load_job(
     """An open loop, or a closed one where `users` are given."""
     schedule: Schedule = OpenLoop(rate_rps, warm_up_s, window_s, tail_s, arrivals)
     if users is not None:
-        schedule = ClosedLoop(users, warm_up_s, window_s, tail_s, think_time_s)
+        schedule = ClosedLoop(users, warm_up_s, window_s, tail_s, think_time_s, think_time_max_s, spawn_per_s)
     return LoadJob(tuple(Target(url, model, api_key) for url in urls), schedule, **rest)
 
 
@@ -155,6 +166,18 @@ def load_result(**changes: Any) -> LoadResult:
         streams_done=0,
     )
     return replace(healthy, **changes)
+
+
+def ends(pid: int) -> bool:
+    """Wait until that process is no more; False when it does not end."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([pidfd], [], [], WATCHDOG_S)[0])
+    finally:
+        os.close(pidfd)
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

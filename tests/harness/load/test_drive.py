@@ -67,6 +67,14 @@ def test_a_user_thinks_between_a_reply_and_the_next_request() -> None:
     assert thoughtless.sent > 50
 
 
+def test_users_who_think_between_two_times_send_no_more_than_those_who_think_the_shorter() -> None:
+    def sent(longest_s: float) -> int:
+        job_of = lambda url: load_job(url, users=10, window_s=0.5, think_time_s=0.05, think_time_max_s=longest_s)  # noqa: E731
+        return driven(job_of, *answering(10))[0].sent
+
+    assert 10 <= sent(0.5) < sent(0.05) <= 10 * (1 + 10)
+
+
 def test_users_go_on_after_replies_with_an_error_as_after_any_other() -> None:
     error = b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"
     result, _ = driven(lambda url: load_job(url, users=2, window_s=0.5), *answering(2, error))

@@ -8,9 +8,11 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from perfgate.load.api import Api
 from perfgate.load.drive import SEND_GRACE_S
 from perfgate.load.job import LoadJob
 from perfgate.load.result import ErrorCount, LoadResult
@@ -45,6 +47,15 @@ def test_every_request_arrives_exactly_once(generator: Generator, mock: Mock, ar
     assert result.latency.count == result.service_time.count == result.dispatch_lag.count == 750
     assert result.header_missing == 750
     assert result.reply_bytes > 750 * 100
+
+
+@pytest.mark.parametrize("api", [Api.EMBEDDINGS, Api.RESPONSES, Api.MESSAGES, Api.MODELS])
+def test_every_endpoint_is_asked_as_its_clients_would(generator: Generator, mock: Mock, api: Api) -> None:
+    job = load_job(mock.url, rate_rps=100, warm_up_s=0, window_s=0.5)
+    targets = tuple(replace(target, url=api.below(target.url)) for target in job.targets)
+    result = generator.run(replace(job, targets=targets, api=api, payload_bytes=500))
+    assert (result.sent, result.succeeded, result.errors) == (50, 50, ())
+    assert result.reply_bytes > 50 * 100
 
 
 def test_a_fixed_delay_is_in_every_service_time(generator: Generator, mock: Mock) -> None:

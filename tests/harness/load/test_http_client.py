@@ -394,10 +394,23 @@ def test_a_request_head_names_host_length_and_key() -> None:
     assert b"authorization" not in HEAD
 
 
+def test_a_request_head_says_what_the_caller_wants_it_to_say() -> None:
+    headers = (("x-portkey-provider", "openai"), ("x-portkey-custom-host", "http://127.0.0.1:8090/v1"))
+    head = request_head(Endpoint("http", "h", 80, "/"), api_key="sk-7", body_bytes=1, headers=headers)
+    assert b"\r\nauthorization: Bearer sk-7\r\nx-portkey-provider: openai\r\n" in head
+    assert head.endswith(b"\r\nx-portkey-custom-host: http://127.0.0.1:8090/v1\r\n\r\n")
+
+
 def test_a_request_head_asks_for_json_or_for_a_stream_of_events() -> None:
     assert b"\r\naccept: application/json\r\n" in HEAD
     stream = request_head(Endpoint("http", "h", 80, "/"), api_key=None, body_bytes=1, stream=True)
     assert b"\r\naccept: text/event-stream\r\n" in stream
+
+
+def test_a_get_has_nothing_of_a_body() -> None:
+    head = request_head(Endpoint("http", "h", 80, "/v1/models"), api_key="k", body_bytes=0, method="GET")
+    assert head.startswith(b"GET /v1/models HTTP/1.1\r\n")
+    assert b"content-" not in head
 
 
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from perfgate.load.api import Api
 from perfgate.load.job import LoadJob, Target
 from perfgate.load.schedule import ClosedLoop, OpenLoop
 
@@ -23,6 +24,14 @@ TARGET = Target("http://h/", "m")
             {"connections": 3, "targets": (TARGET, TARGET), "in_flight_cap": 5},
             "connections=3 to each of 2 targets must not be more in total than in_flight_cap=5",
         ),
+        ({"turns_per_session": -1}, "turns_per_session=-1 must not be negative"),
+        ({"turns_per_session": 1, "api": Api.REALTIME}, "turns_per_session=1 goes with users of realtime sessions"),
+        (
+            {"turns_per_session": 1, "schedule": ClosedLoop(6, 0, 1)},
+            "turns_per_session=1 goes with users of realtime sessions",
+        ),
+        ({"connections": 2, "api": Api.REALTIME}, "connections=2 go with requests: a session has one of its own"),
+        ({"stream": True, "api": Api.MESSAGES}, "stream=True goes with chat completions, not with api=messages"),
         ({"cpus": (0, -2)}, r"cpus=\(0, -2\) must not be negative"),
     ],
 )
@@ -61,3 +70,32 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_and_not_repeated(key: st
 
 def test_the_key_is_not_in_the_repr() -> None:
     assert "sk-hidden" not in repr(Target("http://h/", "m", "sk-hidden"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ((("X-Provider", "openai"),), "headers: 'X-Provider' must be the name of a header, in lower case"),
+        ((("x provider", "a"),), "headers: 'x provider' must be the name of a header"),
+        ((("", "a"),), "headers: '' must be the name of a header"),
+        ((("content-length", "1"),), "headers: content-length is not for the caller to set"),
+        ((("authorization", "Bearer x"),), "headers: authorization is not for the caller to set"),
+        ((("x-a", "1"), ("x-a", "2")), "headers: x-a must not be there twice"),
+        ((("x-a", ""),), "headers: the value of x-a must be printable ASCII"),
+        ((("x-a", "1 "),), "headers: the value of x-a must be printable ASCII"),
+        ((("x-a", "1\r\nx-b: hidden"),), "headers: the value of x-a must be printable ASCII"),
+        ((("x-a", "schlüssel-hidden"),), "headers: the value of x-a must be printable ASCII"),
+    ],
+)
+def test_headers_that_cannot_be_sent_are_refused_and_their_values_not_repeated(
+    headers: tuple[tuple[str, str], ...], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason) as refused:
+        Target("http://h/", "m", headers=headers)
+    assert "hidden" not in str(refused.value)
+
+
+def test_a_value_may_hold_blanks_and_is_not_in_the_repr() -> None:
+    target = Target("http://h/", "m", headers=(("x-a", "a hidden value"),))
+    assert dict(target.headers) == {"x-a": "a hidden value"}
+    assert "hidden" not in repr(target)

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from perfgate.load.payload import MAX_PROMPT_BYTES, Payload, new_load_id
+from perfgate.load.api import Api
+from perfgate.load.payload import MAX_PROMPT_BYTES, MAX_TOKENS, Payload, new_load_id
 
 
 def prompt(body: bytes) -> str:
@@ -70,6 +71,42 @@ def test_a_stream_is_asked_for_and_nothing_else_is_different() -> None:
     assert "stream" not in whole
     assert stream.pop("stream") is True
     assert stream.keys() == whole.keys()
+
+
+@pytest.mark.parametrize("api", [Api.EMBEDDINGS, Api.RESPONSES])
+def test_an_input_holds_the_prompt_and_nothing_else_is_asked_for(api: Api) -> None:
+    payload = Payload('a "quoted" modèle', 99, api=api)
+    body = json.loads(payload.body(3))
+    assert body == {"model": 'a "quoted" modèle', "input": body["input"]}
+    assert body["input"].startswith(payload.request_id(3).decode())
+    assert len(body["input"]) == 99
+
+
+def test_messages_hold_the_prompt_and_say_how_long_the_answer_may_be() -> None:
+    payload = Payload("m", 99, api=Api.MESSAGES)
+    body = json.loads(payload.body(3))
+    assert (body["model"], body["max_tokens"], body.keys()) == ("m", MAX_TOKENS, {"model", "max_tokens", "messages"})
+    assert prompt(payload.body(3)).startswith(payload.request_id(3).decode())
+    assert payload.body_bytes == len(payload.body(7))
+
+
+def test_a_list_of_models_is_asked_for_with_nothing() -> None:
+    payload = Payload("m", None, api=Api.MODELS)
+    assert (payload.body(1), payload.body_bytes) == (b"", 0)
+
+
+def test_a_turn_of_a_session_is_a_users_item_that_holds_the_prompt() -> None:
+    payload = Payload("m", 99, api=Api.REALTIME)
+    event = json.loads(payload.body(3))
+    (part,) = event["item"]["content"]
+    assert (event["type"], event["item"]["role"], part["type"]) == ("conversation.item.create", "user", "input_text")
+    assert part["text"].startswith(payload.request_id(3).decode())
+    assert len(part["text"]) == 99
+
+
+def test_only_chat_completions_are_streamed() -> None:
+    with pytest.raises(ValueError, match="stream=True goes with chat completions, not with api=messages"):
+        Payload("m", 99, stream=True, api=Api.MESSAGES)
 
 
 @pytest.mark.parametrize("prompt_bytes", [-1, 0, 35, MAX_PROMPT_BYTES + 1])

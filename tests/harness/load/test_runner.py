@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -15,9 +14,9 @@ import pytest
 
 from perfgate.errors import StackFailed
 from perfgate.load import runner, wire
-from perfgate.load.generator import FILES_RESERVED
+from perfgate.load.own_process import FILES_RESERVED
 from perfgate.load.runner import Generator
-from tests.harness.load.conftest import WATCHDOG_S, Mock, load_job
+from tests.harness.load.conftest import WATCHDOG_S, Mock, ends, load_job
 
 pytestmark = pytest.mark.slow
 
@@ -30,18 +29,6 @@ PARENT: Final = """
         job = load_job(sys.argv[1], window_s=60)
         generator.run(job, on_event=lambda event: print(generator.pid, flush=True))
 """
-
-
-def ends(pid: int) -> bool:
-    """Wait until that process is no more; False when it does not end."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([pidfd], [], [], WATCHDOG_S)[0])
-    finally:
-        os.close(pidfd)
 
 
 def test_the_generator_dies_with_the_process_that_started_it(mock: Mock) -> None:

@@ -1,5 +1,6 @@
 """Does a schedule mean as many requests as it says, in order, and the same ones for the same seed?"""
 
+import random
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,26 @@ def test_users_first_send_at_even_intervals_within_one_think_time(users: int, th
     assert (np.abs(np.diff(starts_ns) - gap_ns) <= 1).all()
 
 
+def test_users_who_are_spawned_one_by_one_first_send_as_they_come() -> None:
+    schedule = ClosedLoop(4, 1, 10, think_time_s=3, spawn_per_s=5)
+    assert schedule.first_starts_ns() == [0, 200_000_000, 400_000_000, 600_000_000]
+
+
+def test_think_times_are_always_the_same_or_drawn_evenly_between_two_bounds() -> None:
+    rng = random.Random(3)
+    same = ClosedLoop(4, 1, 10, think_time_s=0.5)
+    assert {same.think_time_ns(rng) for _ in range(10)} == {500_000_000}
+    between = ClosedLoop(4, 1, 10, think_time_s=0.5, think_time_max_s=1)
+    drawn_ns = [between.think_time_ns(rng) for _ in range(4_000)]
+    assert 500_000_000 <= min(drawn_ns) < 510_000_000
+    assert 990_000_000 < max(drawn_ns) <= 1_000_000_000
+    # The mean of 4,000 has a standard error of 2.3 ms.
+    assert abs(np.mean(drawn_ns) / 1e6 - 750) < 12
+    assert (same.mean_think_time_s, same.longest_think_time_s) == (0.5, 0.5)
+    assert (between.mean_think_time_s, between.longest_think_time_s) == (0.75, 1)
+    assert between.first_starts_ns()[1] == 187_500_000, "over the mean think time"
+
+
 def test_the_window_of_a_closed_loop_opens_after_its_warm_up() -> None:
     assert ClosedLoop(1, 2.5, 1).window_opens_ns == 2_500_000_000
 
@@ -96,6 +117,14 @@ def test_the_window_of_a_closed_loop_opens_after_its_warm_up() -> None:
         ({"think_time_s": -1}, "think_time_s=-1 must not be negative"),
         ({"think_time_s": float("nan")}, "think_time_s=nan must not be negative"),
         ({"think_time_s": 21}, "think_time_s=21 of users=2 may leave window_s=10 without a request"),
+        ({"think_time_max_s": 21}, "think_time_max_s=21 of users=2 may leave window_s=10 without a request"),
+        ({"think_time_s": 1, "think_time_max_s": 0.5}, "think_time_max_s=0.5 must not be below think_time_s=1"),
+        ({"think_time_max_s": float("nan")}, "think_time_max_s=nan must not be below think_time_s=0"),
+        ({"spawn_per_s": 0}, "spawn_per_s=0 must be above 0"),
+        (
+            {"spawn_per_s": 1},
+            "users=2 at spawn_per_s=1 must all be there by the end of the warm-up, after 2 s; warm_up_s=1 is shorter",
+        ),
     ],
 )
 def test_a_closed_loop_that_cannot_be_run_says_why(fields: dict[str, Any], reason: str) -> None:

@@ -1,6 +1,7 @@
 """Does the summary say what happened, in each case that can happen?"""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,6 +153,13 @@ def test_the_document_holds_what_streams_came_to() -> None:
     assert document["derived"]["chunk_gap_ms"]["max"] == result.chunk_gap.max_ms
     assert (document["result"]["chunks"], document["result"]["streams_done"]) == (20_000, 1000)
     assert document["result"]["sent_by_target"] == [500, 500]
+
+
+def test_the_document_holds_no_headers() -> None:
+    (target,) = JOB.targets
+    job = replace(JOB, targets=(replace(target, headers=(("x-a", "hidden"),)),))
+    document = summary_json(job, load_result(), started_at="", perfgate_version="")
+    assert list(document["job"]["targets"]) == [{"url": "http://h:4000/x", "model": "gpt"}]
 
 
 def test_the_document_holds_the_whole_result_what_most_readers_want_of_it_and_no_key() -> None:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfgate.load import wire
+from perfgate.load.api import Api
 from perfgate.load.job import LoadJob, Target
-from perfgate.load.result import ErrorCount
+from perfgate.load.result import ErrorCount, FailedReply, WorkerUse
 from perfgate.load.schedule import OpenLoop
 from perfgate.measure.histogram import Histogram
 from tests.harness.load.conftest import load_job, load_result
@@ -33,6 +34,13 @@ def test_a_result_survives_the_wire(
         chunk_gap=times,
         chunks=offered,
         streams_done=offered,
+        session_opening=times,
+        sessions_opened=offered,
+        sessions_lost=offered,
+        sessions_held_min=offered,
+        workers_expected=2,
+        workers=(WorkerUse("node/7", offered, 0.5, 97.5), WorkerUse("node/8", 0, 0.0)),
+        failed_replies=(FailedReply("http_500", "boom"),),
     )
     line = wire.report_line(result)
     assert line.count("\n") == 1
@@ -58,10 +66,25 @@ def test_a_job_survives_the_wire_with_its_key(model: str, rate_rps: float, arriv
 def test_a_closed_loop_of_streams_to_several_targets_survives_the_wire() -> None:
     job = load_job("http://a/", "http://b/", users=7, think_time_s=0.5, stream=True, connections=4)
     assert wire.job_of_line(wire.job_line(job)) == job
+    job = load_job("http://a/", users=7, think_time_s=0.5, think_time_max_s=1, spawn_per_s=500, warm_up_s=1)
+    assert wire.job_of_line(wire.job_line(job)) == job
+
+
+def test_the_endpoint_of_a_job_survives_the_wire() -> None:
+    job = load_job("http://a/", users=2, api=Api.REALTIME, turns_per_session=4)
+    arrived = wire.job_of_line(wire.job_line(job))
+    assert arrived == job
+    assert arrived.api is Api.REALTIME
 
 
 def test_the_same_prompt_to_a_target_in_another_network_survives_the_wire() -> None:
     job = LoadJob((Target("http://a/", "m", accepts_in=77),), OpenLoop(1, 0, 1), same_prompt=True)
+    assert wire.job_of_line(wire.job_line(job)) == job
+
+
+def test_headers_survive_the_wire_and_stay_with_their_target() -> None:
+    told = Target("http://a/", "m", headers=(("x-a", "1"), ("x-b", "two words")))
+    job = LoadJob((told, Target("http://b/", "m")), OpenLoop(1, 0, 1))
     assert wire.job_of_line(wire.job_line(job)) == job
 
 

@@ -200,6 +200,8 @@ def test_an_admin_call_sets_the_default_or_one_model(mock: RunningMock) -> None:
         "delay_shape": None,
         "chunks": None,
         "cut_after_chunks": None,
+        "session_delay_ms": 0,
+        "close": None,
     }
     assert mock.client.get("/admin/behaviour").json() == {
         "default": plain | {"reply_bytes": 7},

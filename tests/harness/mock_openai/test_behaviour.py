@@ -22,9 +22,11 @@ from mock_openai.behaviour import (
     MAX_EVERY_MS,
     MAX_EVERY_S,
     MAX_REPLY_BYTES,
+    MAX_RESPONSES,
     MAX_RETRY_AFTER_S,
     Behaviour,
     Chunks,
+    Close,
     DelayShape,
     ErrorRate,
     Stall,
@@ -60,6 +62,8 @@ behaviours = st.builds(
     reply_bytes=st.integers(0, MAX_REPLY_BYTES),
     chunks=st.none() | st.builds(Chunks, st.integers(DEFAULT_CHUNKS, MAX_CHUNKS), st.integers(0, MAX_EVERY_MS)),
     cut_after_chunks=st.none() | st.integers(1, DEFAULT_CHUNKS),
+    session_delay_ms=st.integers(0, MAX_DELAY_MS),
+    close=st.none() | st.builds(Close, st.sampled_from([1000, 1011, 1013, 4000]), st.integers(0, MAX_RESPONSES)),
 )
 
 
@@ -71,6 +75,10 @@ def parts_of(behaviour: Behaviour) -> list[str]:
         parts.append(f"chunks-{behaviour.chunks.count}-every-{behaviour.chunks.every_ms}ms")
     if behaviour.cut_after_chunks:
         parts.append(f"cut-after-{behaviour.cut_after_chunks}-chunks")
+    if behaviour.session_delay_ms:
+        parts.append(f"session-delay-{behaviour.session_delay_ms}ms")
+    if behaviour.close:
+        parts.append(f"close-{behaviour.close.code}-after-{behaviour.close.after_responses}-responses")
     if behaviour.stall:
         parts.append(f"stall-{behaviour.stall.stall_ms}ms-every-{behaviour.stall.every_s:f}s")
     if error := behaviour.error:
@@ -97,6 +105,8 @@ def parts_of(behaviour: Behaviour) -> list[str]:
             "mock-chunks-20-every-10ms+cut-after-20-chunks",
             Behaviour(chunks=Chunks(count=20, every_ms=10), cut_after_chunks=20),
         ),
+        ("mock-session-delay-50ms", Behaviour(session_delay_ms=50)),
+        ("mock-close-1011-after-2-responses", Behaviour(close=Close(code=1011, after_responses=2))),
         ("mock-hang", Behaviour(hang=True)),
         ("mock-reply-4096b", Behaviour(reply_bytes=4096)),
         ("mock-delay-20ms+reply-4096b", Behaviour(delay_ms=20, reply_bytes=4096)),
@@ -152,6 +162,11 @@ def test_every_behaviour_that_answers_has_a_name_and_the_order_of_parts_does_not
         ("mock-chunks-1-every-60001ms", "every_ms: Input should be less than or equal to 60000, got 60001"),
         ("mock-cut-after-9-chunks", "cut_after_chunks=9 must not be more than the 8 chunks"),
         ("mock-chunks-2-every-1ms+cut-after-3-chunks", "cut_after_chunks=3 must not be more than the 2 chunks"),
+        ("mock-hang+session-delay-1ms", "hang never answers, so it stands alone"),
+        ("mock-session-delay-600001ms", "session_delay_ms: Input should be less than or equal to 600000, got 600001"),
+        ("mock-close-1006-after-1-responses", "code=1006 is no close code that is sent: 1000 to 1003, 1007 to 1014, "),
+        ("mock-close-5000-after-1-responses", "code=5000 is no close code that is sent"),
+        ("mock-close-1000-after-1000001-responses", "after_responses: Input should be less than or equal to 1000000"),
         ("mock-cut-after-0-chunks", "cut_after_chunks: Input should be greater than or equal to 1, got 0"),
     ],
 )

@@ -42,6 +42,13 @@ def test_a_request_without_messages_has_no_id(request_: dict[str, Any]) -> None:
     assert request_id(request_) is None
 
 
+@pytest.mark.parametrize(
+    ("input_", "expected"), [(f"{UUID} text", UUID), ([f"{UUID} text", "b"], UUID), ([[1, 2]], None)]
+)
+def test_an_input_begins_with_an_id_as_messages_do(input_: object, expected: str | None) -> None:
+    assert request_id({"model": "m", "input": input_}) == expected
+
+
 @given(st.uuids())
 def test_every_uuid_is_an_id_in_both_forms(uuid: Any) -> None:
     assert request_id(asking(f"{uuid}: go")) == str(uuid)
@@ -60,6 +67,7 @@ def test_what_has_neither_been_replied_nor_lost_is_in_service() -> None:
     counts.hung()
     counts.disconnected()
     counts.cut()
+    counts.responded("completed")
     assert counts.as_json() == {
         "received": 5,
         "received_by_path": {"/models": 1, "/chat/completions": 4},
@@ -69,6 +77,7 @@ def test_what_has_neither_been_replied_nor_lost_is_in_service() -> None:
         "hung": 1,
         "disconnected": 1,
         "cut": 1,
+        "realtime_responses": {"completed": 1},
         "in_service": 1,
     }
 

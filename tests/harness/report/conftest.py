@@ -1,20 +1,35 @@
 """Records with known content, made in one call."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from datetime import date
+from typing import Any, Final
 
 from perfgate.comparison_verdict import judge_comparison
 from perfgate.experiment import health
 from perfgate.experiment.measurement import Measurement
 from perfgate.record import JudgementRecord, MeasurementRecord, Record
-from perfgate.run import judgement_record, measurement_record
+from perfgate.record_entries import judgement_record, measurement_record
 from perfgate.thresholds import Apparatus, Limit
 from perfgate.verdict import judge
+from perfgate.waivers import Waiver
 from tests.harness import synthetic
 
 APPARATUS = Apparatus(
     dispatch_lag_p99_ms=2, sent_ratio_min=0.98, generator_cpu_ratio_max=0.8, direct_p95_above_mock_delay_ms=5
 )
+
+#: Of waivers that are made up.
+WAIVED_UNTIL: Final = date(9999, 12, 31)
+#: As a record holds it.
+HOST: Final = {
+    "cores_allowed": 2,
+    "cores_online": 2,
+    "cpu_model": "AMD EPYC",
+    "memory_bytes": 24 * 1024**3,
+    "kernel": "6.8.0",
+    "load_1m": 0.1,
+}
 
 
 def a_record(**changes: Any) -> Record:
@@ -32,6 +47,8 @@ def a_record(**changes: Any) -> Record:
         "on_invalid": "warn",
         "thresholds_path": "thresholds.yaml",
         "thresholds_sha256": "0",
+        "thresholds_text": "",
+        "computed_with": {"perfgate": "0"},
         "host": {},
         "host_class": None,
         "affinity": {},
@@ -47,11 +64,21 @@ def a_record(**changes: Any) -> Record:
 
 
 def a_judgement(
-    scenario: str, metric: str, measured: Measurement | None = None, *, maximum: float = 25.0, basis: str = ""
+    scenario: str,
+    metric: str,
+    measured: Measurement | None = None,
+    *,
+    maximum: float = 25.0,
+    basis: str = "",
+    ceiling: float | None = None,
 ) -> JudgementRecord:
-    """The verdict on a measurement that is made up."""
+    """The verdict on a measurement that is made up; with a ceiling, of a limit that is waived."""
     measured = measured if measured is not None else synthetic.measurement(scenario=scenario)
     limit = Limit(metric, "a reason", "thresholds.yaml", 8, maximum=maximum, basis=basis)
+    if ceiling is not None:
+        limit = replace(
+            limit, waiver=Waiver(ceiling, WAIVED_UNTIL, "mended soon", "https://x.test/1", "thresholds.yaml", 9)
+        )
     return judgement_record(judge(measured, limit, health.check(measured, APPARATUS), None))
 
 

@@ -6,12 +6,15 @@ from dataclasses import replace
 import pytest
 
 from perfgate.exit_codes import ExitCode
+from perfgate.experiment.arms import Arm
 from perfgate.experiment.measurement import Measurement, Window
+from perfgate.load.api import Api
 from perfgate.load.schedule import ClosedLoop
 from perfgate.measure.histogram import Histogram
-from perfgate.report.terminal import MEANINGS, claims, closing_line, cross_checks, shown, table
-from perfgate.run import measurement_record
+from perfgate.record_entries import measurement_record
+from perfgate.report.terminal import MEANINGS, claims, closing_line, cross_checks, gateway_tables, shown, table
 from tests.harness import synthetic
+from tests.harness.experiment.test_gateway_figures import side_by_side
 from tests.harness.report.conftest import a_compared_judgement, a_judgement, a_measurement, a_record, two_arms
 
 
@@ -98,6 +101,16 @@ def test_missing_headers_are_counted_and_figures_left_out_when_there_are_none() 
     some = cross_checks([measurement_record(with_header_us([2_000] * 150, missing=50))])
     assert some[0] == "overhead: 100 of 400 replies lacked x-litellm-overhead-duration-ms"
     assert len(some) == 2
+
+
+def test_the_header_of_each_endpoint_is_checked_by_itself() -> None:
+    measured = with_header_us([2_000] * 150, missing=50)
+    embeddings = Arm("embeddings", synthetic.GATEWAY.gateway, api=Api.EMBEDDINGS)
+    windows = tuple(replace(w, arm="embeddings") if w.arm == "gateway" else w for w in measured.windows)
+    of_endpoint = replace(measured, arms=(synthetic.DIRECT, embeddings), windows=windows)
+    lines = cross_checks([measurement_record(of_endpoint)])
+    assert lines[0] == "overhead (embeddings): 100 of 400 replies lacked x-litellm-overhead-duration-ms"
+    assert len(lines) == 2
 
 
 def test_a_measurement_without_a_gateway_has_nothing_to_check() -> None:
@@ -225,3 +238,38 @@ def test_a_load_that_is_shown_stands_beside_what_think_time_alone_allows() -> No
     )
     assert line.endswith("so it can't fail")
     assert shown([measurement_record(arms)]) == []
+
+
+class TestGatewayTables:
+    def test_each_gateway_has_a_row_of_the_published_table(self) -> None:
+        (text,) = gateway_tables([measurement_record(side_by_side())], 120)
+        title, head, direct, with_database, without, portkey = text.splitlines()
+        assert title.strip() == (
+            "gateways: 30 users who think 0.75 s, windows of 12 s; latency and CPU per request in ms, memory in MiB"
+        )
+        assert cells(head) == [
+            "gateway",
+            *("requests", "failed", "median", "p95", "p99", "mean"),
+            *("RPS", "CPU", "memory"),
+        ]
+        assert cells(direct)[0] == "no gateway"
+        assert cells(direct)[-2:] == ["-", "-"]
+        assert cells(with_database)[:3] == ["litellm 1.79.3, with a database", "400", "0"]
+        assert cells(without)[0] == "litellm 1.79.3"
+        name, requests, failed, *figures = cells(portkey)
+        assert (name, requests, failed) == ("portkey 1.15.2", "400", "0")
+        for shown_figure, truth in zip(map(float, figures), (5, 9, 17, 5.64, 150, 2, 100), strict=True):
+            assert shown_figure == pytest.approx(truth, rel=0.01)
+
+    def test_large_figures_are_written_out(self) -> None:
+        measured = measurement_record(side_by_side())
+        row = measured.gateways[-1].model_copy(update={"p99_ms": 1200.4, "throughput_rps": 1170.9, "p50_ms": None})
+        (text,) = gateway_tables([measured.model_copy(update={"gateways": [row]})], 120)
+        figures = cells(text.splitlines()[-1])[3:]
+        assert (figures[0], figures[2], figures[4]) == ("-", "1,200", "1,171")
+
+    def test_other_measurements_have_none(self) -> None:
+        assert gateway_tables([a_measurement()], 120) == []
+
+    def test_one_that_is_not_over_has_none_yet(self) -> None:
+        assert measurement_record(replace(side_by_side(), stopped="")).gateways == []

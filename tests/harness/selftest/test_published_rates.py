@@ -11,11 +11,12 @@ import pytest
 
 from perfgate.experiment.comparison import FIGURES
 from perfgate.experiment.metrics import METRICS
-from perfgate.selftest.command import DEFAULT_POOL, pool_of
+from perfgate.selftest.command import pool_of
 from perfgate.selftest.curve import power_curve
 from perfgate.selftest.doses import CPU_10, DOSES, LEAK, NONE, STALL, Dose
 from perfgate.selftest.gates import GatePlan, Pool
 from perfgate.selftest.pool_file import BatchFacts
+from perfgate.selftest.published import DEFAULT_POOL
 from perfgate.selftest.rates import noise_of_pool, plan_of, rates, rival_rates
 from perfgate.selftest.tables import headline, tables
 from perfgate.thresholds import load_thresholds

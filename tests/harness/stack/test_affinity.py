@@ -21,9 +21,32 @@ def test_the_plan_for(allowed: set[int], plan: CorePlan) -> None:
     assert plan_cores(allowed) == plan
 
 
-@given(st.sets(st.integers(0, 255), min_size=2))
-def test_with_two_cores_or_more_the_gateway_shares_none_and_none_is_left_idle(allowed: set[int]) -> None:
-    plan = plan_cores(allowed)
+@pytest.mark.parametrize(
+    ("cores", "generators", "of_generator", "mock", "gateway"),
+    [
+        (4, 2, (0,), 1, (2, 3)),
+        (6, 2, (0, 1), 2, (3, 4, 5)),
+        (8, 2, (0, 1), 2, (3, 4, 5, 6, 7)),
+        (8, 9, (0, 1, 2), 3, (4, 5, 6, 7)),
+        (8, 0, (0,), 1, (2, 3, 4, 5, 6, 7)),
+    ],
+)
+def test_several_generators_get_cores_of_their_own_while_half_are_left_for_the_gateway(
+    cores: int, generators: int, of_generator: tuple[int, ...], mock: int, gateway: tuple[int, ...]
+) -> None:
+    plan = plan_cores(range(cores), generators)
+    assert (plan.generator, plan.mock, plan.gateway) == (of_generator, (mock,), gateway)
+
+
+def test_the_plan_names_all_cores_of_the_generators() -> None:
+    assert plan_cores(range(6), 2).why == "pinned: generator on cores 0, 1, mock on 2, gateway on 3, 4, 5"
+
+
+@given(st.sets(st.integers(0, 255), min_size=2), st.integers(1, 9))
+def test_with_two_cores_or_more_the_gateway_shares_none_and_none_is_left_idle(
+    allowed: set[int], generators: int
+) -> None:
+    plan = plan_cores(allowed, generators)
     assert plan.is_pinned
     assert not set(plan.gateway) & {*plan.generator, *plan.mock}
     assert {*plan.gateway, *plan.generator, *plan.mock} == allowed

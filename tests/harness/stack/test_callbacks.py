@@ -22,7 +22,7 @@ from perfgate.stack.callbacks import (
     lacking,
     packages_for,
 )
-from perfgate.stack.sources import Release, RunningUrl
+from perfgate.stack.sources import PortkeyRelease, Release, RunningUrl
 
 FOLDER = Path("/run/of/gateway")
 LICENCE = {LICENCE_VARIABLE: "a-licence-that-nobody-has"}
@@ -121,3 +121,6 @@ class TestLacking:
     def test_a_gateway_that_runs_already_has_its_own(self) -> None:
         running = RunningUrl("http://127.0.0.1:4000")
         assert lacking("langsmith", running) == f"{running} runs already: its callbacks are not perfgate's to set"
+
+    def test_portkey_has_none_of_them(self) -> None:
+        assert lacking("gcs", PortkeyRelease()) == "portkey 1.15.2 has none of LiteLLM's callbacks"

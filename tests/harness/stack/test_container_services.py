@@ -17,7 +17,7 @@ from perfgate.stack.postgres import Postgres, PostgresPrograms
 from perfgate.stack.redis import Redis, RedisProgram
 from perfgate.stack.sources import SourceFacts
 
-IMAGES: Final = Images("the-mock", "the-litellm:{release}-{prisma}", "the-postgres", "the-redis")
+IMAGES: Final = Images("the-mock", "the-litellm:{release}-{prisma}", "the-postgres", "the-redis", "the-portkey")
 ENVIRONMENT: Final = Environment(
     folder=Path("/opt/litellm"),
     source=SourceFacts("image x"),

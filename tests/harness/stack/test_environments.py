@@ -97,6 +97,15 @@ def test_every_release_has_an_environment_of_its_own(cache: EnvironmentCache) ->
     assert once(cache, "1.79.3").folder != once(cache, "1.80.0").folder
 
 
+def test_what_is_known_is_what_was_made_and_nothing_is_made_for_it(cache: EnvironmentCache, fake_uv: FakeUv) -> None:
+    assert cache.known(Release(RELEASE)) is None
+    made = once(cache)
+    assert cache.known(Release(RELEASE)) == made
+    assert cache.known(Release(RELEASE), "today") is None
+    assert cache.known(Release("1.80.0")) is None
+    assert fake_uv.installs() == 1
+
+
 def test_another_recipe_is_another_environment(cache: EnvironmentCache, monkeypatch: pytest.MonkeyPatch) -> None:
     before = once(cache)
     monkeypatch.setattr(environments, "RECIPE", 1000)

@@ -3,7 +3,7 @@
 import argparse
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -62,6 +62,10 @@ def test_stable_releases_had_a_suffix_in_their_tag_up_to_1_83(release: str, tag:
     assert official_tag(release) == tag
 
 
+def test_portkey_tags_its_image_with_the_release_alone() -> None:
+    assert OFFICIAL.of("portkey", "1.15.2") == "portkeyai/gateway:1.15.2"
+
+
 def test_a_release_that_is_refused_has_no_tag() -> None:
     with pytest.raises(BadInput, match="refused"):
         OFFICIAL.of("litellm", "1.107.0")
@@ -78,8 +82,8 @@ def test_what_is_built_here_bears_our_prefix_and_a_hash_of_its_sources() -> None
         ("", OFFICIAL),
         ("official", OFFICIAL),
         ("built", BUILT),
-        ("redis=valkey/valkey:8", Images(OFFICIAL.mock, OFFICIAL.litellm, OFFICIAL.postgres, "valkey/valkey:8")),
-        ("built, litellm=mine:{release}", Images(BUILT.mock, "mine:{release}", BUILT.postgres, BUILT.redis)),
+        ("redis=valkey/valkey:8", replace(OFFICIAL, redis="valkey/valkey:8")),
+        ("built, litellm=mine:{release}", replace(BUILT, litellm="mine:{release}")),
     ],
 )
 def test_images_are_the_official_ones_but_for_what_is_said(text: str, images: Images) -> None:
@@ -102,7 +106,8 @@ def test_other_images_are_refused_with_the_grammar(text: str, part: str) -> None
         images_of(text)
     assert str(caught.value) == (
         f"--images={text}: {part!r} cannot be used: --images is official or built, then ROLE=NAME for single ones, "
-        "divided by commas; a role is one of mock, litellm, postgres, redis; such as built,redis=valkey/valkey:8"
+        "divided by commas; a role is one of mock, litellm, postgres, redis, portkey; such as "
+        "built,redis=valkey/valkey:8"
     )
 
 
@@ -151,7 +156,7 @@ def test_a_perfgate_without_its_checkout_builds_nothing(tmp_path: Path) -> None:
 
 
 def test_every_dockerfile_that_installs_packages_takes_the_host_s_settings() -> None:
-    for role in ("mock", "litellm"):
+    for role in ("mock", "litellm", "portkey"):
         lines = sources_of(role)["Dockerfile"].read_text()
         assert lines.count("LABEL perfgate.stage=build") == 1
         installing = [run for run in re.split(r"^(?=[A-Z]+ )", lines, flags=re.MULTILINE) if "pip install" in run]
@@ -415,7 +420,7 @@ def test_a_build_has_the_base_and_the_certificates_that_it_is_given(
     bundle.write_text("certificates")
     settings = BuildSettings({}, bundle)
     name = f"perfgate/postgres:{content_of('postgres', postgres_checkout)}"
-    monkeypatch.setattr("perfgate.stack.images.BUILT", Images("", "", name, ""))
+    monkeypatch.setattr("perfgate.stack.images.BUILT", Images("", "", name, "", ""))
     said: list[str] = []
     options: dict[str, Any] = {"say": said.append, "settings": settings, "root": postgres_checkout, "again": False}
     facts = build(client, "postgres", base, **options)
@@ -458,7 +463,7 @@ def test_a_mirror_is_known_to_the_first_stage_and_no_image_of_it_stays(
         f"FROM ${{BASE}}\nCOPY --from=build /tmp/kept /kept\n"
     )
     name = f"perfgate/postgres:{content_of('postgres', postgres_checkout)}"
-    monkeypatch.setattr("perfgate.stack.images.BUILT", Images("", "", name, ""))
+    monkeypatch.setattr("perfgate.stack.images.BUILT", Images("", "", name, "", ""))
     settings = BuildSettings({"PIP_INDEX_URL": "https://mirror.example/simple"})
     try:
         build(client, "postgres", base, say=silent, settings=settings, root=postgres_checkout)
@@ -476,7 +481,7 @@ def test_a_mirror_is_known_to_the_first_stage_and_no_image_of_it_stays(
 def test_a_build_that_fails_shows_its_last_lines(
     client: DockerClient, base: str, postgres_checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perfgate.stack.images.BUILT", Images("", "", "perfgate/postgres:broken", ""))
+    monkeypatch.setattr("perfgate.stack.images.BUILT", Images("", "", "perfgate/postgres:broken", "", ""))
     (postgres_checkout / "docker/postgres/Dockerfile").write_text(
         f"ARG BASE\nFROM ${{BASE}}\nRUN echo {uuid4()}; echo the disk is on fire; exit 7\n"
     )

@@ -65,6 +65,26 @@ def test_the_upload_time_is_that_of_the_first_file(fake_uv: FakeUv) -> None:
     assert fake_uv.stdin_path.read_text() == "litellm==1.79.3\n"
 
 
+def test_the_newest_release_of_a_range_is_what_uv_pins(fake_uv: FakeUv) -> None:
+    fake_uv.lock_path.write_text("litellm==1.80.5\n")
+    assert fake_uv.installer().newest(">=1.79,<1.81,!=1.82.7") == "1.80.5"
+    assert fake_uv.stdin_path.read_text() == "litellm>=1.79,<1.81,!=1.82.7\n"
+    (call,) = fake_uv.calls()
+    assert call.startswith("pip compile --quiet --no-deps --no-header --no-annotate --prerelease disallow ")
+
+
+def test_a_range_without_a_release_has_no_newest_and_a_missing_network_is_no_such_range(fake_uv: FakeUv) -> None:
+    assert fake_uv.installer(UV_FAKE_COMPILE_SAYS=UNKNOWN).newest(">=9.9") is None
+    with pytest.raises(StackFailed, match=r"^litellm>=9.9: the package index cannot .* \(asked for its releases\)"):
+        fake_uv.installer(UV_FAKE_COMPILE_SAYS=NO_NETWORK).newest(">=9.9")
+
+
+def test_an_answer_that_pins_nothing_is_shown(fake_uv: FakeUv) -> None:
+    fake_uv.lock_path.write_text("# nothing\n")
+    with pytest.raises(StackFailed, match=r"^uv named no release of litellm>=1.79, but said: # nothing$"):
+        fake_uv.installer().newest(">=1.79")
+
+
 def test_an_install_is_compiled_and_as_old_as_asked_for(fake_uv: FakeUv, tmp_path: Path) -> None:
     make_and_install(fake_uv.installer(), tmp_path / "env", UPLOADED_AT)
     venv, install = fake_uv.calls()

@@ -16,7 +16,9 @@ from perfgate.stack.litellm import (
     FAULTS_CALLBACK,
     FAULTS_FILE,
     INPUT_USD_PER_TOKEN,
+    MESSAGES_MODEL,
     OUTPUT_USD_PER_TOKEN,
+    REALTIME_MODEL,
     DatabaseAccess,
     LiteLLM,
     RedisAccess,
@@ -82,6 +84,30 @@ def test_every_model_goes_to_the_mock_without_retries_and_cooldowns() -> None:
     }
     assert configuration["router_settings"] == {"num_retries": 0, "disable_cooldowns": True}
     assert configuration["litellm_settings"] == {}
+
+
+def test_endpoints_that_need_a_model_of_their_own_have_one_where_it_is_wanted() -> None:
+    first, *others = told(replace(GATEWAY, every_api=True))["model_list"]
+    assert first == told(GATEWAY)["model_list"][0]
+    assert others == [
+        {
+            "model_name": MESSAGES_MODEL,
+            "litellm_params": {
+                "model": f"anthropic/{MESSAGES_MODEL}",
+                "api_base": "http://127.0.0.1:9",
+                "api_key": "none",
+            },
+        },
+        {
+            "model_name": REALTIME_MODEL,
+            "litellm_params": {
+                "model": f"openai/{REALTIME_MODEL}",
+                "api_base": "http://127.0.0.1:9/v1",
+                "api_key": "none",
+            },
+            "model_info": {"mode": "realtime"},
+        },
+    ]
 
 
 def test_callbacks_are_named_in_the_configuration_and_lie_beside_it() -> None:

@@ -1,4 +1,4 @@
-"""Does the mock say how many chat completions it has received, and is whatever else answers told from it?"""
+"""Does the mock say how many requests for models it has received, and is whatever else answers told from it?"""
 
 import socket
 from typing import Final
@@ -16,7 +16,7 @@ HELLO: Final = {"model": "mock-reply-9b", "messages": [{"role": "user", "content
 
 
 @pytest.mark.slow
-def test_chat_completions_are_counted_at_both_paths_whatever_became_of_them(backend: StackBackend) -> None:
+def test_requests_for_a_model_are_counted_at_all_paths_whatever_became_of_them(backend: StackBackend) -> None:
     with backend.running(Mock()) as mock:
         url = mock.address.url
         assert received_requests(url) == 0
@@ -27,8 +27,10 @@ def test_chat_completions_are_counted_at_both_paths_whatever_became_of_them(back
             assert client.post("/chat/completions", json={**HELLO, "model": "mock-error-500-rate-1"}).status_code == 500
             assert received_requests(url) == 3
             client.get("/v1/models").raise_for_status()
-            assert client.post("/v1/embeddings", json={}).status_code == 404
+            assert client.post("/v1/completions", json={}).status_code == 404
             assert received_requests(url) == 3
+            assert client.post("/v1/embeddings", json={"model": "e", "input": "hello"}).status_code == 200
+            assert received_requests(url) == 4
 
 
 def test_a_mock_that_is_not_there_is_an_error_that_says_where() -> None:

@@ -19,6 +19,8 @@ import uv
 
 from perfgate.errors import StackFailed
 from perfgate.stack.environments import Environment, EnvironmentCache
+from perfgate.stack.node_package import MARKER as ENGINE_MARKER
+from perfgate.stack.node_package import NODE_WHEEL, SHOWN_REASON_CHARS
 from perfgate.stack.packages import Packages
 from perfgate.stack.postgres import Postgres
 from perfgate.stack.postgres_server import fresh_database
@@ -26,11 +28,8 @@ from perfgate.stack.prisma_engine import (
     CLIENT_MARKER,
     CLIENT_PACKAGE,
     ENGINE_COMMIT,
-    ENGINE_MARKER,
     LAUNCHER,
-    NODE_WHEEL,
     PACKAGE,
-    SHOWN_REASON_CHARS,
     PrismaClient,
     PrismaEngine,
     PrismaMode,

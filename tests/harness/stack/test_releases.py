@@ -3,7 +3,7 @@
 import pytest
 
 from perfgate.errors import BadInput
-from perfgate.stack.releases import DEFAULT_RELEASE, REFUSED, checked_release
+from perfgate.stack.releases import DEFAULT_RELEASE, REFUSED, RefusedRelease, checked_release
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,11 @@ def test_what_is_no_release_is_refused_with_an_example(text: str) -> None:
     ],
 )
 def test_a_compromised_release_is_refused_in_every_spelling(text: str, shown: str, reason: str) -> None:
-    with pytest.raises(BadInput, match=rf"^litellm {shown} is refused: .*{reason}.*change every secret"):
+    with pytest.raises(
+        RefusedRelease, match=rf"^litellm {shown} is refused: .*{reason}.*change every secret"
+    ) as caught:
         checked_release(text)
+    assert caught.value.why in REFUSED.values()
 
 
 @pytest.mark.parametrize("text", ["1.82.6", "1.82.9", "1.107.1", "1.82.70", DEFAULT_RELEASE])

@@ -6,9 +6,11 @@ from typing import Final
 import pytest
 
 from perfgate.errors import BadInput
+from perfgate.stack.releases import PORTKEY_RELEASE
 from perfgate.stack.sources import (
     Checkout,
     GitRef,
+    PortkeyRelease,
     Release,
     RunningUrl,
     SourceFacts,
@@ -292,3 +294,18 @@ class TestRunningUrl:
     def test_the_option_is_named_that_the_address_was_typed_for(self) -> None:
         with pytest.raises(BadInput, match=r"^--mock-url: url='x' must begin with http"):
             checked_base_url("x", "--mock-url:")
+
+
+class TestPortkeyRelease:
+    def test_the_one_that_is_pinned_is_a_source(self) -> None:
+        source = source_of(f" portkey:{PORTKEY_RELEASE}")
+        assert source == PortkeyRelease()
+        assert (str(source), source.option_text) == (f"portkey {PORTKEY_RELEASE}", f"portkey:{PORTKEY_RELEASE}")
+        assert source.facts == SourceFacts(f"portkey {PORTKEY_RELEASE}")
+
+    @pytest.mark.parametrize("number", ["1.14.0", "", "latest"])
+    def test_others_are_refused_with_the_one_that_can_be_had(self, number: str, tmp_path: Path) -> None:
+        assert refusal(f"portkey:{number}", tmp_path) == (
+            f"portkey:{number}: perfgate has Portkey's gateway {PORTKEY_RELEASE} alone, pinned with all that it needs "
+            f"(portkey_gateway/README.md says how to pin another): write portkey:{PORTKEY_RELEASE}"
+        )

@@ -1,0 +1,1 @@
+"""LiteLLM's published benchmark page, run here and set beside what was measured."""

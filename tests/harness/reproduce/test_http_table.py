@@ -1,0 +1,139 @@
+"""Is a table run with the page's users on its own gateways, and what differs from the page named?
+
+Nothing is started: bench and generator are fakes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from perfgate.errors import StackFailed
+from perfgate.experiment.bench import StackBench
+from perfgate.load.schedule import ClosedLoop
+from perfgate.reproduce.http_table import DIRECT, ROUNDS, WINDOW_S
+from perfgate.reproduce.instances import INSTANCES_TABLE
+from perfgate.reproduce.logging_callbacks import GCS_TABLE, LANGSMITH_TABLE
+from perfgate.reproduce.redis import REDIS_TABLE
+from perfgate.reproduce.reproduced import Difference, Reproduced
+from perfgate.reproduce.scale import scale_of
+from perfgate.reproduce.table import Reproduction, Table
+from perfgate.settings import settings_of
+from tests.harness.experiment.test_rounds import FakeBench
+from tests.harness.report.conftest import APPARATUS
+from tests.harness.synthetic import load_result
+
+
+class Answering(FakeBench):
+    """Every window of a gateway has so many requests that succeed."""
+
+    def __init__(self, failed: int = 0) -> None:
+        super().__init__()
+        self.mock_delay_ms = 20.0
+        run = self.generator.run
+
+        def answer(job: Any, **rest: Any) -> Any:
+            run(job, **rest)
+            return load_result(10.0, requests=1_500, failed=failed)
+
+        self.generator.run = answer  # type: ignore[method-assign]
+
+
+def reproduction(cores: int = 1, **options: str) -> Reproduction:
+    texts = {f"perfgate_{name}": text for name, text in {"litellm": "1.106.2", "seed": "7", **options}.items()}
+    return Reproduction(settings_of(texts.get, {}), scale_of("auto", cores), cores, APPARATUS)
+
+
+def run(table: Table, bench: FakeBench | None = None, cores: int = 1, **options: str) -> tuple[Reproduced, FakeBench]:
+    bench = Answering() if bench is None else bench
+    return table.run(cast(StackBench, bench), reproduction(cores, **options)), bench
+
+
+def differing(found: Reproduced) -> dict[str, Difference]:
+    return {difference.setting: difference for difference in found.differences}
+
+
+@pytest.mark.slow
+class TestRun:
+    def test_the_page_s_users_are_scaled_and_all_arms_interleaved(self) -> None:
+        found, bench = run(INSTANCES_TABLE)
+        loads = [job.schedule for job in bench.window_jobs]
+        users = [load for load in loads if isinstance(load, ClosedLoop)]
+        assert {(load.users, load.think_time_s, load.window_s) for load in users} == {(62, 0.75, WINDOW_S)}
+        assert len(users) == 2 * ROUNDS
+        assert loads.count(DIRECT) == ROUNDS
+        assert [(spec.instances, spec.workers, spec.database) for spec, _ in bench.started] == [
+            (2, 1, True),
+            (4, 1, True),
+        ]
+        assert bench.closed == 1
+        assert (found.table, found.seed, found.gateway) == ("instances", 7, "litellm 1.106.2")
+
+    def test_it_is_set_beside_the_page_with_its_windows(self) -> None:
+        found, _ = run(INSTANCES_TABLE)
+        assert len(found.rows) == 30
+        assert [ratio.arm for ratio in found.ratios] == ["4 instances"] * 5
+        assert [law.arm for law in found.law] == ["2 instances", "4 instances"]
+        assert found.failed == {"2 instances": 0, "4 instances": 0}
+        assert found.measurement is not None
+        assert len(found.measurement.windows) == 3 * ROUNDS
+
+    def test_what_a_small_host_cannot_show_is_said(self) -> None:
+        found, _ = run(INSTANCES_TABLE)
+        (caveat,) = found.caveats
+        assert "4 instances of 1 are 4 processes, and gateways have 1 core here" in caveat
+        assert run(INSTANCES_TABLE, cores=4)[0].caveats == ()
+
+    @pytest.mark.parametrize("table", [GCS_TABLE, LANGSMITH_TABLE], ids=["gcs", "langsmith"])
+    def test_logging_is_held_against_the_same_gateway_without_it(self, table: Table) -> None:
+        found, bench = run(table)
+        basic, logging = (spec for spec, _ in bench.started)
+        assert (basic.callback, logging.callback) == (None, table.callback)
+        assert replace(logging, callback=None) == basic
+        assert basic.database
+        assert differing(found)["where records go"].page == "the real service"
+
+    def test_redis_is_told_of_in_both_ways_at_a_load_that_can_show_it(self) -> None:
+        found, bench = run(REDIS_TABLE, cores=2)
+        assert [spec.redis for spec, _ in bench.started] == ["url", "host_port"]
+        assert not any(spec.database for spec, _ in bench.started)
+        users = [job.schedule for job in bench.window_jobs if isinstance(job.schedule, ClosedLoop)]
+        assert {(load.users, load.think_time_s) for load in users} == {(16, 0.0)}
+        assert found.law == ()
+        assert {row.published for row in found.rows} == {None}
+        assert any("about 80 requests/s fewer" in caveat for caveat in found.caveats)
+        assert "none: users who think would set the throughput" in differing(found)["think time"].here
+
+    def test_a_gateway_that_answers_nothing_is_no_row_of_a_table(self) -> None:
+        with pytest.raises(StackFailed, match=r"the table instances cannot be made: .*4,500 http_500"):
+            run(INSTANCES_TABLE, Answering(failed=1_500))
+
+
+@pytest.mark.slow
+class TestDifferences:
+    def test_every_setting_that_is_another_one_is_named(self) -> None:
+        found = differing(run(INSTANCES_TABLE, prisma_engine="wasm")[0])
+        assert found["users"] == Difference("users", "1,000", "62")
+        assert found["workers of an instance"] == Difference("workers of an instance", "4", "1")
+        assert found["machine of an instance"].here.startswith("all instances of all arms share 1 core of one host")
+        assert found["think time"].here == "0.75 s each time, their mean"
+        assert found["its engine in LiteLLM (Prisma)"].here == "wasm"
+        assert found["LiteLLM"].here == "litellm 1.106.2"
+        assert found["length"].here == "3 windows of 12 s for each arm, interleaved in random order"
+        assert "database" not in found
+        assert "Redis" not in found
+
+    def test_and_none_that_is_the_same(self) -> None:
+        found = differing(run(INSTANCES_TABLE, cores=16)[0])
+        assert not {"users", "workers of an instance", "its engine in LiteLLM (Prisma)"} & found.keys()
+
+    def test_a_table_without_a_database_says_so(self) -> None:
+        found = differing(run(REDIS_TABLE)[0])
+        assert found["database"] == Difference("database", "PostgreSQL", "none")
+        assert found["Redis"].page == "not used"
+
+
+def test_loads_are_those_of_the_tables() -> None:
+    tables: Sequence[Any] = (INSTANCES_TABLE, GCS_TABLE, LANGSMITH_TABLE)
+    assert {table.schedule(scale_of("auto", 16)).users for table in tables} == {1_000}
