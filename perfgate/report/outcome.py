@@ -12,8 +12,8 @@ from perfgate.exit_codes import ExitCode
 from perfgate.record import Record
 from perfgate.report.terminal import MEANINGS, counted
 
-#: Exit codes of runs that were ended by something other than a verdict.
-_BROKEN: Final = (ExitCode.INTERRUPTED, ExitCode.INTERNAL, ExitCode.BAD_INPUT, ExitCode.STACK_FAILED)
+#: Exit codes of runs that came to their end: these say what the verdicts were.
+_OF_VERDICTS: Final = (ExitCode.OK, ExitCode.FAIL, ExitCode.INVALID, ExitCode.INCOMPLETE)
 
 
 class Outcome(StrEnum):
@@ -57,7 +57,7 @@ def _outcome(record: Record) -> Outcome:
     verdicts = {judgement.verdict for judgement in record.judgements}
     if "FAIL" in verdicts or record.exit_code == ExitCode.FAIL:
         return Outcome.FAIL
-    if record.exit_code is None or record.exit_code in _BROKEN:
+    if record.exit_code not in _OF_VERDICTS:
         return Outcome.UNFINISHED
     if record.without_verdict() or not record.judgements:
         return Outcome.INCOMPLETE

@@ -78,7 +78,7 @@ def _as_text(rows: Table, width: int, *, colour: bool = False) -> str:
 def claims(judgements: Sequence[JudgementRecord]) -> list[str]:
     """What became of claims of equivalence that are not limits themselves."""
     return [
-        f"{judgement.scenario}: {METRICS[judgement.metric].title}: {judgement.comparison.claim}"
+        f"{judgement.scenario}: {_title(judgement.metric)}: {judgement.comparison.claim}"
         for judgement in judgements
         if judgement.comparison is not None and judgement.comparison.claim
     ]
@@ -96,7 +96,7 @@ def waivers(judgements: Sequence[JudgementRecord]) -> list[str]:
         ceiling = limit_words(limit.with_number(waiver.ceiling), unit)
         place = f"{waiver.path}:{waiver.line}"
         line = (
-            f"{judgement.scenario}: {METRICS[judgement.metric].title}: {limit_words(limit, unit)} is waived up to "
+            f"{judgement.scenario}: {_title(judgement.metric)}: {limit_words(limit, unit)} is waived up to "
             f"{ceiling}{basis} until {waiver.expires} ({place}), {waiver.standing}"
         )
         if waiver.standing is WaiverStanding.NOT_NEEDED:
@@ -110,12 +110,17 @@ def drifts(judgements: Sequence[JudgementRecord]) -> list[str]:
     lines: list[str] = []
     not_judged: dict[str, list[str]] = {}
     for judgement in judgements:
-        what, drift = f"{judgement.scenario}: {METRICS[judgement.metric].title}", judgement.drift
+        what, drift = f"{judgement.scenario}: {_title(judgement.metric)}", judgement.drift
         if drift is not None and drift.outcome == "not judged":
             not_judged.setdefault(drift.words, []).append(what)
         elif drift is not None:
             lines.append(f"{what}: {drift.words}")
     return [*lines, *(f"not judged, {why}: {'; '.join(those)}" for why, those in not_judged.items())]
+
+
+def _title(metric: str) -> str:
+    """What a metric is called; of a record that was not written by perfgate, its own word."""
+    return METRICS[metric].title if metric in METRICS else metric
 
 
 def gateway_tables(measurements: Sequence[MeasurementRecord], width: int) -> list[str]:

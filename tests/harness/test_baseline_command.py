@@ -72,7 +72,7 @@ def test_what_nothing_can_be_held_against_is_refused(
 def test_a_file_that_is_no_record_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.json").write_text("{}")
     assert main(["baseline", str(tmp_path / "x.json")]) == ExitCode.BAD_INPUT
-    assert "is not a record of schema" in capsys.readouterr().err
+    assert "x.json is not a record of perfgate: it is JSON of something else" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_to_ends_with_12(

@@ -165,6 +165,8 @@ def test_every_option_reaches_the_load(tmp_path: Path, monkeypatch: pytest.Monke
         "connections": 3,
         "processes": 1,
         "same_prompt": True,
+        "api": "chat_completions",
+        "turns_per_session": 0,
     }
     assert result_of_json(document["result"]).succeeded == 20
 

@@ -110,7 +110,9 @@ def test_between_pass_and_fail_it_is_undecided_and_open_and_says_why_it_ended() 
     assert verdicts(found) == {(Verdict.INVALID, Reason.UNDECIDED)}
     assert {judgement.detail for judgement in found.values()} == {"the most rounds are done"}
     assert all(judgement.is_open for judgement in found.values())
-    assert "  next       run it longer (more minutes in scenarios.regression.rounds); windows and" in text(found[CPU])
+    assert "  next       run it longer (more minutes in scenarios.regression.rounds); `perfgate report" in text(
+        found[CPU]
+    )
 
 
 @pytest.mark.parametrize(("margin", "verdict"), [(0.02, Verdict.FAIL), (0.2, Verdict.PASS)])

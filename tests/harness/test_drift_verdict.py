@@ -204,8 +204,8 @@ def test_a_failure_by_drift_says_from_what_by_how_much_and_what_to_do() -> None:
     assert drift.startswith("  drift      +30.0 % (+")
     assert drift.endswith(f" %) from 6.15 ms of {AGAINST}, at most +15.0 %: exceeded")
     assert lines[-1] == (
-        "  next       find which step it came by, or agree on what it costs and commit a new record; windows and "
-        "histograms are in record.json"
+        "  next       find which step it came by, or agree on what it costs and commit a new record; `perfgate "
+        "report record.json` draws what was measured"
     )
 
 
