@@ -141,9 +141,9 @@ def made(command: Sequence[str]) -> int:
         try:
             return run.wait()
         except KeyboardInterrupt:
-            # Not SIGINT, which a shell that starts us in the background has had ignored.
-            run.terminate()
             try:
+                # Not SIGINT, which a shell that starts us in the background has had ignored.
+                run.terminate()
                 run.wait()
             except KeyboardInterrupt:
                 run.kill()  # its services have a supervisor, which ends them when it is gone

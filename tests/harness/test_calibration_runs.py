@@ -1,5 +1,6 @@
 """Do exactly the runs count that are alike, and is only what lacks made, and ended in order?"""
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -316,24 +317,24 @@ while True:
 """
 
 
-Runs = list["subprocess.Popen[str]"]
+Runs = dict["subprocess.Popen[str]", list[psutil.Process]]
 
 
 @pytest.fixture
 def runs() -> Iterator[Runs]:
-    """Processes that make a run; gone with the test, whatever becomes of it."""
-    started: Runs = []
+    """Processes that make a run, and what each has started; gone with the test, whatever becomes of it."""
+    started: Runs = {}
     yield started
-    for run in started:
-        if run.poll() is None:
-            end_all_of(run)
+    for run, children in started.items():
+        end_all(run, children)
         run.wait()
 
 
-def end_all_of(run: "subprocess.Popen[str]") -> None:
-    """Its child too, which else would keep what is read from open."""
-    for process in psutil.Process(run.pid).children():
-        process.kill()
+def end_all(run: "subprocess.Popen[str]", children: list[psutil.Process]) -> None:
+    """What it has started too, which else would keep what is read from open, also once the run itself is gone."""
+    for process in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     run.kill()
 
 
@@ -347,14 +348,15 @@ def begun(runs: Runs, program: str, before: str = "") -> "subprocess.Popen[str]"
         text=True,
         process_group=0,
     )
-    runs.append(run)
+    runs[run] = []
     read_until(run, "up")
+    runs[run] += psutil.Process(run.pid).children()
     return run
 
 
-def rest_of(run: "subprocess.Popen[str]") -> list[str]:
+def rest_of(run: "subprocess.Popen[str]", runs: Runs) -> list[str]:
     assert run.stdout is not None
-    watchdog = threading.Timer(PATIENCE_S, end_all_of, [run])
+    watchdog = threading.Timer(PATIENCE_S, end_all, [run, runs[run]])
     watchdog.start()
     try:
         return run.stdout.read().splitlines()
@@ -392,7 +394,7 @@ def told_by(number: signal.Signals) -> Callable[[int], None]:
 def test_a_run_is_told_once_to_end_in_order_and_waited_for(tell: Callable[[int], None], runs: Runs) -> None:
     run = begun(runs, ENDS_IN_ORDER)
     tell(run.pid)
-    assert rest_of(run) == ["ended in order", "interrupted", "then True"]
+    assert rest_of(run, runs) == ["ended in order", "interrupted", "then True"]
 
 
 @pytest.mark.slow
@@ -401,7 +403,7 @@ def test_a_second_ctrl_c_does_not_wait(runs: Runs) -> None:
     ctrl_c(run.pid)
     read_until(run, "deaf")
     ctrl_c(run.pid)
-    assert rest_of(run) == ["interrupted", "then True"]
+    assert rest_of(run, runs) == ["interrupted", "then True"]
 
 
 @pytest.mark.slow
@@ -411,4 +413,4 @@ def test_who_has_signals_ignored_goes_on(runs: Runs) -> None:
     os.kill(run.pid, signal.SIGHUP)
     (child,) = psutil.Process(run.pid).children()
     child.terminate()
-    assert rest_of(run) == ["ended in order", "code 2", "then True"]
+    assert rest_of(run, runs) == ["ended in order", "code 2", "then True"]

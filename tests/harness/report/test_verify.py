@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 Files = Mapping[str, bytes]
 #: Bytes changed of each file.
-FLIPS: Final = 6
+FLIPS: Final = 3
 
 
 @pytest.fixture(scope="module")
