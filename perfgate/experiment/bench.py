@@ -236,7 +236,6 @@ class StackBench:
         environ: where the API key of a gateway that runs already is looked up, and what installations may see; None for
             this process's own.
         locust: the workers that send every load but that of `second_generator`; None for perfgate's own generator.
-        as_released: whether two releases may differ in what they bring with them, such as an access log; it is told.
     """
 
     mock_delay_ms = 0.0
@@ -257,8 +256,6 @@ class StackBench:
         environ: Mapping[str, str] | None = None,
         on_note: Callable[[str], None] = lambda sentence: None,
         locust: LocustFleet | None = None,
-        *,
-        as_released: bool = False,
     ) -> None:
         self.cores: CorePlan = plan_cores(os.sched_getaffinity(0), locust.workers if locust is not None else 1)
         #: What runs in the gateways that were started, for `inspection.differences_in_words`.
@@ -281,7 +278,6 @@ class StackBench:
         self._images = images
         self._model = model
         self._environ = os.environ if environ is None else environ
-        self._as_released = as_released
         self._second: Generator | None = None
 
     def __enter__(self) -> Self:
@@ -376,13 +372,11 @@ class StackBench:
         if "portkey" in (baseline.product, candidate.product):
             return ()  # another product differs in everything, and was asked for
         facts = (self.facts[baseline], self.facts[candidate])
-        words = package_words(facts)
-        if words and baseline.source != candidate.source:
-            self._on_note(words)
-        if self._as_released and baseline.source != candidate.source:
-            for sentence in release_words(facts):
-                self._on_note(sentence)
-        return unasked_differences(baseline, candidate, facts, as_released=self._as_released)
+        if baseline.source != candidate.source:
+            for sentence in (package_words(facts), *release_words(facts)):
+                if sentence:
+                    self._on_note(sentence)
+        return unasked_differences(baseline, candidate, facts)
 
     def start_gateways(self, specs: Sequence[GatewaySpec], until_closed: ExitStack) -> Sequence[RunningGateway]:
         """Start gateways side by side, on all cores, since starting is not measured; then pin each to its cores.

@@ -1,7 +1,8 @@
 """Do two arms differ in what was asked for, and in nothing else?
 
 Comes in: two gateways as they were asked for, and what runs in them. Goes out: sentences; with any of them a comparison
-is INVALID. Packages may differ where releases do: `package_words` lists those for people.
+is INVALID. What releases bring with them may differ where releases do: `package_words` and `release_words` say it to
+people.
 """
 
 from collections.abc import Sequence
@@ -19,22 +20,18 @@ PACKAGES_DIFFER: Final = "packages that differ"
 
 
 def unasked_differences(
-    baseline: GatewaySpec,
-    candidate: GatewaySpec,
-    facts: tuple[ServiceFacts, ServiceFacts],
-    *,
-    as_released: bool = False,
+    baseline: GatewaySpec, candidate: GatewaySpec, facts: tuple[ServiceFacts, ServiceFacts]
 ) -> Sequence[str]:
     """In what two arms differ though nobody asked for it.
 
     Args:
         baseline, candidate: as asked for.
         facts: of what runs in them, in this order.
-        as_released: whether two releases may also differ in what they bring with them; `release_words` says it then.
 
     Returns:
-        Such as `Python is 3.11.7 in baseline, 3.12.1 in candidate`. Packages are among it for two arms of one release
-        (their hashes must be equal). A configuration may ask for an access log, so that is none where they have two.
+        Such as `Python is 3.11.7 in baseline, 3.12.1 in candidate`. What a release brings with it (packages, whose
+        hashes must be equal, and what `release_words` says) is among it for two arms of one release only. A
+        configuration may ask for an access log, so that is none where they have two.
     """
     first, second = facts
     said = []
@@ -45,9 +42,7 @@ def unasked_differences(
     if baseline.config_path != candidate.config_path:
         second = replace(second, access_log=first.access_log)
     if baseline.source != candidate.source:
-        second = replace(second, packages=first.packages)
-        if as_released:
-            second = _with_own_of(first, second)
+        second = _with_own_of(first, replace(second, packages=first.packages))
     return said + differences_in_words(first, second, (BASELINE, CANDIDATE))
 
 

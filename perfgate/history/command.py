@@ -249,8 +249,7 @@ class Measurer:
     seed: int
     cache: EnvironmentCache
     open_bench: Callable[[Callable[[str], None], Callable[[str], None]], AbstractContextManager[TimedBench]] = (
-        # What a release does to its server without being asked is part of what it costs.
-        lambda say, note: StackBench(EnvironmentCache.of_user(os.environ), say=say, on_note=note, as_released=True)
+        lambda say, note: StackBench(EnvironmentCache.of_user(os.environ), say=say, on_note=note)
     )
 
     def measured(self, version: Version, standing: Standing, run: int = 1) -> Measured:

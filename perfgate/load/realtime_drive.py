@@ -15,6 +15,7 @@ drained: what a gateway does then belongs to the load.
 
 import asyncio
 import heapq
+import random
 import ssl
 import time
 from array import array
@@ -394,7 +395,8 @@ class _Users(_SessionsLoad):
     def __init__(self, schedule: ClosedLoop, job: LoadJob, routes: Sequence[_Route], in_flight_cap: int) -> None:
         super().__init__(schedule, job, routes, in_flight_cap)
         self._first_starts_ns = schedule.first_starts_ns()
-        self._think_time_ns = round(schedule.think_time_s * 1e9)
+        self._schedule = schedule
+        self._random = random.Random(job.seed)
         self._turns_per_session = job.turns_per_session
         #: A heap of the instants at which users that wait take their next turn.
         self._due: list[tuple[int, int]] = []
@@ -424,7 +426,7 @@ class _Users(_SessionsLoad):
         if self._turns_per_session and session.turns >= self._turns_per_session:
             self._forget(session)
             session.close()
-        due_mono_ns = at_mono_ns + self._think_time_ns
+        due_mono_ns = at_mono_ns + self._schedule.think_time_ns(self._random)
         if failed:
             due_mono_ns = max(due_mono_ns, self.recording.dispatched_mono_ns[request] + _FAILURE_PAUSE_NS)
         self._wait(due_mono_ns, session.user)

@@ -44,11 +44,8 @@ def test_two_releases_that_differ_in_nothing_else_are_a_comparison() -> None:
     ("changes", "sentence"),
     [
         ({"python_version": "3.11.2"}, "Python is 3.12.7 in baseline, 3.11.2 in candidate"),
-        ({"event_loop": "asyncio"}, "the event loop is uvloop in baseline, asyncio in candidate"),
-        ({"http_parser": "h11"}, "uvicorn parses HTTP with httptools in baseline, with h11 in candidate"),
         ({"server": "granian"}, "the server is uvicorn in baseline, granian in candidate"),
         ({"workers": 4}, "the number of workers is 1 in baseline, 4 in candidate"),
-        ({"access_log": True}, "the access log is off in baseline, on in candidate"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -59,21 +56,16 @@ def test_each_difference_is_said_of_two_releases_and_of_one(
     assert unasked_differences(OLD, candidate, (OF_OLD, replace(of_candidate, **changes))) == [sentence]
 
 
-def test_packages_may_differ_between_two_releases_but_not_what_they_do_to_the_server() -> None:
-    first, second = facts("h11==0.14.0"), facts("httptools==0.7.1", release="1.102.4")
-    assert unasked_differences(OLD, NEW, (first, second)) == []
-    with_h11 = replace(first, http_parser="h11")
-    assert unasked_differences(OLD, NEW, (with_h11, second)) == [
-        "uvicorn parses HTTP with h11 in baseline, with httptools in candidate"
-    ]
+def test_packages_may_differ_between_two_releases() -> None:
+    assert unasked_differences(OLD, NEW, (facts("h11==0.14.0"), facts("httptools==0.7.1", release="1.102.4"))) == []
 
 
 OWN: Final[dict[str, Any]] = {"event_loop": "asyncio", "http_parser": "h11", "access_log": True}
 
 
-def test_as_they_were_released_two_releases_may_differ_in_what_they_bring_with_them_and_it_is_told() -> None:
+def test_two_releases_may_differ_in_what_they_bring_with_them_and_it_is_told() -> None:
     of_new = replace(OF_NEW, **OWN)
-    assert unasked_differences(OLD, NEW, (OF_OLD, of_new), as_released=True) == []
+    assert unasked_differences(OLD, NEW, (OF_OLD, of_new)) == []
     assert release_words((OF_OLD, of_new)) == [
         "uvicorn parses HTTP with httptools in baseline, with h11 in candidate",
         "the event loop is uvloop in baseline, asyncio in candidate",
@@ -82,13 +74,13 @@ def test_as_they_were_released_two_releases_may_differ_in_what_they_bring_with_t
     assert release_words((OF_OLD, OF_NEW)) == []
 
 
-def test_as_they_were_released_they_are_started_alike_all_the_same() -> None:
+def test_two_releases_are_started_alike_and_one_release_brings_the_same_with_it() -> None:
     of_new = replace(OF_NEW, python_version="3.11.2", workers=2, **OWN)
-    assert unasked_differences(OLD, NEW, (OF_OLD, of_new), as_released=True) == [
+    assert unasked_differences(OLD, NEW, (OF_OLD, of_new)) == [
         "Python is 3.12.7 in baseline, 3.11.2 in candidate",
         "the number of workers is 1 in baseline, 2 in candidate",
     ]
-    assert len(unasked_differences(OLD, SAME, (OF_OLD, replace(OF_OLD, **OWN)), as_released=True)) == 3
+    assert len(unasked_differences(OLD, SAME, (OF_OLD, replace(OF_OLD, **OWN)))) == 3
 
 
 @pytest.mark.parametrize("config", [None, Path("other.yaml")])
