@@ -57,11 +57,15 @@ class StandIn(CustomBatchLogger):  # type: ignore[misc, unused-ignore]
         self.token, self.token_until_mono_s = "", 0.0
         self.flushing: asyncio.Task[None] | None = None
 
-    async def async_log_success_event(self, kwargs: dict[str, Any], response_obj: Any, start: Any, end: Any) -> None:
+    async def async_log_success_event(
+        self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
         """Called by LiteLLM for each request that succeeded."""
         await self._log(kwargs, response_obj)
 
-    async def async_log_failure_event(self, kwargs: dict[str, Any], response_obj: Any, start: Any, end: Any) -> None:
+    async def async_log_failure_event(
+        self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
         """Called by LiteLLM for each request that failed."""
         await self._log(kwargs, response_obj)
 

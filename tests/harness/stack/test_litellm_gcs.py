@@ -103,12 +103,17 @@ def made(http_client: FakeClient) -> Iterator[Callable[..., Any]]:
     sys.modules.pop("perfgate.stack.litellm_gcs", None)
 
 
+async def succeed(handler: Any, record: dict[str, Any]) -> None:
+    """As LiteLLM calls it: by these names."""
+    await handler.async_log_success_event(
+        kwargs={"standard_logging_object": record}, response_obj={"id": record["id"]}, start_time=0, end_time=0
+    )
+
+
 def log(handler: Any, *ids: str, flush: bool = True) -> None:
     async def all_of_it() -> None:
         for reply_id in ids:
-            await handler.async_log_success_event(
-                {"standard_logging_object": {"id": reply_id, "cost": 0.5}}, {"id": reply_id}, None, None
-            )
+            await succeed(handler, {"id": reply_id, "cost": 0.5})
         if flush:
             await handler.flush_queue()
 
@@ -161,7 +166,7 @@ def test_what_is_logged_during_an_upload_is_neither_lost_nor_uploaded_twice(
 
     async def meanwhile() -> None:
         for reply_id in late:
-            await handler.async_log_success_event({"standard_logging_object": {"id": reply_id}}, {"id": reply_id}, 0, 0)
+            await succeed(handler, {"id": reply_id})
 
     http_client.on_upload = meanwhile
     log(handler, "chatcmpl-1", "chatcmpl-2")
@@ -189,7 +194,9 @@ def test_a_request_without_a_reply_has_a_name_too(made: Callable[..., Any], http
     handler = made()
 
     async def fail() -> None:
-        await handler.async_log_failure_event({"standard_logging_object": {"id": "call-1"}}, None, None, None)
+        await handler.async_log_failure_event(
+            kwargs={"standard_logging_object": {"id": "call-1"}}, response_obj=None, start_time=0, end_time=0
+        )
         await handler.flush_queue()
 
     asyncio.run(fail())
@@ -255,7 +262,9 @@ async def main():
 
     perfgate_gcs.handler.client = ours
     for record in records:
-        await perfgate_gcs.handler.async_log_success_event({"standard_logging_object": record}, record, None, None)
+        await perfgate_gcs.handler.async_log_success_event(
+            kwargs={"standard_logging_object": record}, response_obj=record, start_time=None, end_time=None
+        )
     await perfgate_gcs.handler.flush_queue()
 
     base, own = GCSBucketBase(), GCSBucketLogger
