@@ -38,7 +38,7 @@ STAND_IN_FILE: Final = "perfgate_gcs.py"
 STAND_IN: Final = "perfgate_gcs.handler"
 SERVICE_ACCOUNT_FILE: Final = "perfgate-service-account.json"
 #: The first release whose `generic_api` is part of the free package; before, it is in litellm_enterprise.
-WEBHOOK_FREE_SINCE: Final = Version("1.80.0")
+WEBHOOK_FREE_SINCE: Final = Version("1.80.7")
 
 #: What `gcs_bucket` imports to get its access token; the official images have it.
 LICENSED_PACKAGES: Final = ("google-auth", "requests")
@@ -82,7 +82,7 @@ def lacking(name: CallbackName, source: Source) -> str | None:
     """Why a gateway cannot have the callback, in words; None when it can.
 
     >>> lacking("webhook", Release("1.79.3"))
-    'the callback webhook (generic_api) needs a licence in litellm 1.79.3, from 1.80.0 on it does not'
+    'the callback webhook (generic_api) needs a licence in litellm 1.79.3, from 1.80.7 on it does not'
     """
     if isinstance(source, RunningUrl):
         return f"{source} runs already: its callbacks are not perfgate's to set"

@@ -113,7 +113,7 @@ class TestAccess:
 class TestLacking:
     def test_the_webhook_needs_a_licence_in_old_releases(self) -> None:
         assert lacking("webhook", Release("1.79.3")) == (
-            "the callback webhook (generic_api) needs a licence in litellm 1.79.3, from 1.80.0 on it does not"
+            "the callback webhook (generic_api) needs a licence in litellm 1.79.3, from 1.80.7 on it does not"
         )
         assert lacking("webhook", Release("1.102.4")) is None
         assert lacking("langsmith", Release("1.79.3")) is None
