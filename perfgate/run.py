@@ -31,8 +31,9 @@ from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.comparison import FIGURES, noise_of_comparison
 from perfgate.experiment.comparison_plan import Planned, expected_noise, planned_for
 from perfgate.experiment.measurement import Measurement, NotMeasured
-from perfgate.experiment.metrics import METRICS
+from perfgate.experiment.metrics import METRICS, arms_of_limits
 from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
+from perfgate.experiment.sizes import sizes_to_try
 from perfgate.failed_replies import FailedRepliesFile
 from perfgate.host_limits import HostStanding, standing
 from perfgate.lease import Tenure
@@ -391,10 +392,15 @@ class Run:
             return rounds.minutes_of(self.settings.profile) * 60 - STOP_S - spent_s
         measured = {measurement.scenario for measurement in self.record.measurements}
         later = scenarios[scenarios.index(scenario) + 1 :] if scenario in scenarios else ()
-        profile = self.settings.profile
-        reserved_s = sum(_least_s(self.thresholds.scenarios[name], profile) for name in later if name not in measured)
+        reserved_s = sum(self._least_s(name) for name in later if name not in measured)
         spent_s = time.monotonic() - self.started_mono_s - self._waited_s
         return self.asked.profile.budget_minutes * 60 - spent_s - reserved_s
+
+    def _least_s(self, scenario: str) -> float:
+        sizes = sizes_to_try(self.asked.host.cores_allowed, self.settings.gateway.workers)
+        asked = self.thresholds.scenarios[scenario]
+        arms = arms_of_limits(asked.limits, [size.name for size in sizes])
+        return _least_s(asked, self.settings.profile, len(arms))
 
     def judged(self, measurement: Measurement, metric: str) -> Judgement:
         """The verdict on one metric of a measurement, without keeping it.
@@ -659,8 +665,14 @@ def _names(earlier: ServiceRecord, later: ServiceRecord) -> tuple[str, str]:
     return (names[0], names[1]) if names[0] != names[1] else (earlier.name, later.name)
 
 
-def _least_s(scenario: Scenario, profile: str) -> float:
-    """Seconds that a scenario takes when it is decided at the first look, with all windows at full length."""
+def _least_s(scenario: Scenario, profile: str, arms: int) -> float:
+    """Seconds that a scenario takes when it is decided at the first look, with all windows at full length.
+
+    Args:
+        scenario: of the file.
+        profile: in which it is measured.
+        arms: of each of its rounds, direct ones included.
+    """
     load, rounds = scenario.load, scenario.rounds
     if isinstance(rounds, Comparing):
         return rounds.minutes_of(profile) * 60
@@ -673,4 +685,4 @@ def _least_s(scenario: Scenario, profile: str) -> float:
         window_s = load.requests * SINGLE_REQUEST_ESTIMATE_S
     else:
         window_s = load.schedule.warm_up_s + load.schedule.window_s + WINDOW_EXTRA_S
-    return START_ESTIMATE_S + rounds.generations * rounds.per_generation * 2 * window_s
+    return START_ESTIMATE_S + rounds.generations * rounds.per_generation * arms * window_s

@@ -3,7 +3,7 @@
 One table; a name that is not in it is refused when the file is read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -319,3 +319,18 @@ def _table() -> Mapping[str, Metric]:
 
 
 METRICS: Final = _table()
+
+
+def arms_of_limits(metrics: Iterable[str], sizes: Collection[str] = ()) -> tuple[str, ...]:
+    """The names of the arms of a round that has all that these metrics read, direct ones first.
+
+    Args:
+        metrics: names, each of which is in METRICS.
+        sizes: the names of the gateways of several sizes, which some metrics read all of.
+
+    >>> arms_of_limits(["embeddings_error_ratio", "models_error_ratio"])
+    ('embeddings_direct', 'models_direct', 'embeddings', 'models')
+    """
+    through = dict.fromkeys(arm for metric in metrics for arm in METRICS[metric].arms or sizes)
+    direct = dict.fromkeys(f"{arm}{DIRECT_SUFFIX}" if arm in API_ARMS else "direct" for arm in through)
+    return (*direct, *through)

@@ -226,6 +226,26 @@ def test_time_is_kept_for_scenarios_that_are_still_to_come(tmp_path: Path) -> No
     assert run.time_left_s("overhead") > with_reserve_s + 10, "what is measured needs no time any more"
 
 
+def test_time_is_kept_for_every_arm_of_a_scenario_that_is_still_to_come(tmp_path: Path) -> None:
+    asking = THRESHOLDS.replace("[overhead]", "[overhead, endpoints]").replace(
+        "apparatus:",
+        """\
+  endpoints:
+    load: {offered_rps: 50, warm_up_s: 1, window_s: 4}
+    rounds: {generations: 2, per_generation: 4, per_generation_max: 8}
+    limits:
+      embeddings_error_ratio: {max: 0.001, why: "a reason"}
+      embeddings_overhead_p50_ms: {max: 30, why: "a reason"}
+      models_error_ratio: {max: 0.001, why: "a reason"}
+apparatus:""",
+    )
+    run = begun(tmp_path, asking)
+    with_reserve_s = run.time_left_s("overhead")
+    run.keep_measurement(synthetic.measurement(scenario="endpoints", rounds=1))
+    # Two endpoints, directly and through the gateway, in 2 times 4 rounds of windows of 5.2 s each.
+    assert run.time_left_s("overhead") > with_reserve_s + 4 * 8 * 5.2
+
+
 def test_time_is_kept_for_a_search_that_is_still_to_come(tmp_path: Path) -> None:
     searching = THRESHOLDS.replace("[overhead]", "[overhead, capacity]").replace(
         "apparatus:",
