@@ -36,6 +36,7 @@ from perfgate.record import (
 )
 from perfgate.stack.callbacks import CallbackFault, CallbackName
 from perfgate.stack.sources import Checkout, GitRef, PortkeyRelease, Release, RunningUrl, Source
+from perfgate.stats.resampling import LOOKS_MAX
 from perfgate.thresholds import Objective
 
 
@@ -43,9 +44,10 @@ def measurement_of(kept: MeasurementRecord) -> Measurement:
     """The measurement again.
 
     Raises:
-        BadInput: a histogram, a load or an arm that no run writes; says which.
+        BadInput: a histogram, a load, an arm or a look that no run writes; says which.
     """
     try:
+        _check_looks(kept)
         return Measurement(
             kept.scenario,
             tuple(_arm(arm) for arm in kept.arms),
@@ -65,6 +67,13 @@ def measurement_of(kept: MeasurementRecord) -> Measurement:
         )
     except (ValueError, BadInput) as error:
         raise BadInput(f"{kept.scenario}: what was measured cannot be read: {error}") from error
+
+
+def _check_looks(kept: MeasurementRecord) -> None:
+    if not 1 <= kept.look <= kept.looks <= LOOKS_MAX:
+        raise ValueError(
+            f"look={kept.look} of looks={kept.looks} must be from 1 to looks, and those at most {LOOKS_MAX}"
+        )
 
 
 def _window(kept: WindowRecord) -> Window:

@@ -42,6 +42,7 @@ from perfgate.measure.host import HostFingerprint
 from perfgate.stack.backend import BackendName
 from perfgate.stack.callbacks import CALLBACKS, CallbackName
 from perfgate.stats.plan import GENERATIONS_MIN
+from perfgate.stats.resampling import LOOKS_MAX
 from perfgate.waivers import Waiver
 
 #: Memory of two hosts of one class may differ by this share: firmware and kernel keep some for themselves.
@@ -147,6 +148,10 @@ _Generations = Annotated[
         f"a whole number of at least {GENERATIONS_MIN}",
         lambda value: _is_count(value) and value >= GENERATIONS_MIN,
     ),
+]
+_Looks = Annotated[
+    int,
+    _expect(f"a whole number from 1 to {LOOKS_MAX}", lambda value: _is_count(value) and value <= LOOKS_MAX),
 ]
 _CountIfGiven = Annotated[int | None, _expect("a whole number above 0", _is_count)]
 _Flag = Annotated[bool, _expect("true or false", lambda value: isinstance(value, bool))]
@@ -297,7 +302,8 @@ class Rounds(_Strict):
     Args:
         generations: starts of all processes.
         per_generation: rounds after each start, at first.
-        per_generation_max: rounds after each start, at most, while a limit is undecided and time is left.
+        per_generation_max: rounds after each start, at most, while a limit is undecided and time is left. There is a
+            look after each of those that the first look leaves, and LOOKS_MAX at most.
     """
 
     generations: _Count
@@ -312,6 +318,13 @@ class Rounds(_Strict):
             )
         if self.generations * self.per_generation < 2:
             raise _broken_rule("generations times per_generation must be at least 2: one round shows no spread")
+        looks = 1 + self.per_generation_max - self.per_generation
+        if looks > LOOKS_MAX:
+            raise _broken_rule(
+                f"per_generation_max={self.per_generation_max} after per_generation={self.per_generation} is {looks} "
+                f"looks at the figures, one after each round, at most {LOOKS_MAX}: all of them share one error, and no "
+                "interval can be told for a smaller share; raise per_generation, or lower per_generation_max"
+            )
         return self
 
 
@@ -323,14 +336,14 @@ class Comparing(_Strict):
         minutes_in: another time in these profiles.
         generations_max: starts of each gateway at most; all of them are alive at once.
         generations_max_in: another number in these profiles.
-        looks: how often the data are looked at, at most; each look is paid for.
+        looks: how often the data are looked at, at most, up to LOOKS_MAX; each look is paid for.
     """
 
     minutes: _Positive
     minutes_in: dict[Annotated[str, AfterValidator(_known_profile)], _Positive] = {}
     generations_max: _Generations = 12
     generations_max_in: dict[Annotated[str, AfterValidator(_known_profile)], _Generations] = {}
-    looks: _Count = 3
+    looks: _Looks = 3
 
     def minutes_of(self, profile: str) -> float:
         """The time in a profile."""

@@ -18,11 +18,16 @@ from perfgate.load.result import ErrorCount, LoadResult
 from perfgate.load.schedule import Schedule
 from perfgate.measure.histogram import Histogram
 from perfgate.stats.proportion import proportion_interval
-from perfgate.stats.resampling import interval_of, resampled_weights, weighted_percentiles, weighted_ratios
+from perfgate.stats.resampling import (
+    ERROR,
+    RESAMPLES,
+    interval_of,
+    resampled_weights,
+    weighted_percentiles,
+    weighted_ratios,
+)
 from perfgate.thresholds import Objective
 
-#: Resamples of an interval. At 99.5 % confidence each tail then still holds 10 of them, and one interval takes 20 ms.
-RESAMPLES: Final = 4_000
 #: Seed of the resampling: an interval depends on the data alone.
 RESAMPLING_SEED: Final = 20_260_101
 
@@ -201,7 +206,8 @@ class Measurement:
         windows: see `Window`.
         mock_delay_ms: the delay that the mock was told to answer with.
         looks: how often the data may be looked at; intervals widen accordingly (Bonferroni), so that looking after
-            every round does not raise the error of the whole.
+            every round does not raise the error of the whole. Where there are intervals, at most LOOKS_MAX of
+            stats/resampling.py.
         look: which look this is, from 1 to `looks`.
         rounds_planned_max: the most rounds this measurement would have made.
         stopped: why it ended, in words.
@@ -237,7 +243,7 @@ class Measurement:
     @property
     def confidence(self) -> float:
         """Confidence of each interval: 95 % for the whole, shared between the looks."""
-        return 1 - 0.05 / self.looks
+        return 1 - ERROR / self.looks
 
     @property
     def rounds(self) -> tuple[tuple[int, int], ...]:

@@ -25,6 +25,12 @@ import numpy.typing as npt
 
 #: Fewer rounds than this show no spread at all.
 ROUNDS_MIN: Final = 2
+#: The error of an interval, at all looks together; each look has an equal share of it (Bonferroni).
+ERROR: Final = 0.05
+#: Of an interval. At 99.5 % confidence (10 looks) each tail then still holds 10 of them, and it takes 20 ms.
+RESAMPLES: Final = 4_000
+#: With more looks a tail of an interval would hold less than one resample: nothing could be said of its end.
+LOOKS_MAX: Final = round(RESAMPLES * ERROR / 2)
 #: Resamples handled at once: 256 rows of 3,000 bins are 6 MB, whatever the number of resamples.
 _CHUNK_ROWS: Final = 256
 
@@ -195,8 +201,13 @@ def interval_of(samples: npt.ArrayLike, confidence: float) -> Interval:
     if samples_.ndim != 1 or not np.all(np.isfinite(samples_)):
         raise ValueError("samples must be one finite figure a resample")
     tail = (1 - confidence) / 2
-    if samples_.size * tail < 1:
-        raise ValueError(f"{samples_.size} samples are too few for confidence={confidence:g}: no sample in a tail")
+    # Rounded, since 1 - 0.9995 is a little less than 0.0005 in binary.
+    needed = math.ceil(round(1 / tail, 6))
+    if samples_.size < needed:
+        raise ValueError(
+            f"{samples_.size} samples are too few for confidence={confidence:g}: no sample in a tail; at least "
+            f"{needed} are needed"
+        )
     low, high = np.quantile(samples_, [tail, 1 - tail])
     return Interval(float(low), float(high), confidence)
 

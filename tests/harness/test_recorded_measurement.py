@@ -32,6 +32,7 @@ from perfgate.record import (
 from perfgate.record_entries import measurement_record
 from perfgate.recorded_measurement import measurement_of
 from perfgate.stack.sources import Checkout, GitRef, Release, RunningUrl, Source
+from perfgate.stats.resampling import LOOKS_MAX
 from tests.harness import synthetic
 from tests.harness.recorded_runs import ALL_KINDS
 
@@ -126,3 +127,12 @@ def test_a_load_that_cannot_be_sent_is_said() -> None:
     changed = kept.schedule.model_copy(update={"window_s": -1.0})
     with pytest.raises(BadInput, match=r"overhead: what was measured cannot be read: window_s=-1\.0 must be above 0"):
         measurement_of(kept.model_copy(update={"schedule": changed}))
+
+
+@pytest.mark.parametrize(("look", "looks"), [(0, 3), (4, 3), (0, 0), (1, LOOKS_MAX + 1)])
+def test_looks_that_no_run_takes_are_said(look: int, looks: int) -> None:
+    kept = measurement_record(synthetic.measurement(rounds=1)).model_copy(update={"look": look, "looks": looks})
+    with pytest.raises(
+        BadInput, match=f"overhead: what was measured cannot be read: look={look} of looks={looks} must"
+    ):
+        measurement_of(kept)

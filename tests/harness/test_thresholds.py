@@ -421,6 +421,16 @@ def test_the_shipped_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
             "per_generation_max=3 must not be below per_generation=4",
         ),
         (
+            "per_generation_max: 10",
+            "per_generation_max: 104",
+            "9: scenarios.overhead.rounds",
+            (
+                "per_generation_max=104 after per_generation=4 is 101 looks at the figures, one after each round, at "
+                "most 100: all of them share one error, and no interval can be told for a smaller share; raise "
+                "per_generation, or lower per_generation_max"
+            ),
+        ),
+        (
             "per_generation: 2, per",
             "per_generation: 1, per",
             "17: scenarios.latency.rounds",
@@ -856,7 +866,18 @@ def test_the_shipped_comparison_is_the_one_of_its_profile(monkeypatch: pytest.Mo
             "8: scenarios.regression.rounds.generations_max",
             "expected a whole number of at least 4, found 3",
         ),
-        ("looks: 4", "looks: 0", "8: scenarios.regression.rounds.looks", "expected a whole number above 0, found 0"),
+        (
+            "looks: 4",
+            "looks: 0",
+            "8: scenarios.regression.rounds.looks",
+            "expected a whole number from 1 to 100, found 0",
+        ),
+        (
+            "looks: 4",
+            "looks: 101",
+            "8: scenarios.regression.rounds.looks",
+            "expected a whole number from 1 to 100, found 101",
+        ),
         ("looks: 4", "look: 4", "8: scenarios.regression.rounds.look", "unknown key; did you mean looks?"),
         (
             "direct_rps: 60",

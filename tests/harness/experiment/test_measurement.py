@@ -7,6 +7,7 @@ import pytest
 from perfgate.experiment.measurement import Measurement, NotMeasured, SinkUse, Unmeasurable
 from perfgate.experiment.metrics import METRICS
 from perfgate.measure.histogram import Histogram
+from perfgate.stats.resampling import LOOKS_MAX
 from perfgate.verdict import unit_of
 from tests.harness.synthetic import load_result, measurement, window
 
@@ -151,3 +152,13 @@ def test_what_one_window_logs_more_than_once_does_not_make_up_for_what_another_l
 def test_without_a_callback_nothing_is_said_of_its_records(metric: str) -> None:
     with pytest.raises(Unmeasurable, match="arm 'candidate' has no callback that logs to perfgate's sink"):
         METRICS[metric].estimate(logging(SinkUse(100, 100, 100, 1.0), None))
+
+
+def test_with_as_many_looks_as_there_may_be_an_interval_is_told_and_no_narrower_than_with_one() -> None:
+    once = measurement()
+    often = dataclasses.replace(once, looks=LOOKS_MAX)
+    narrow, wide = once.latency_ms(50), often.latency_ms(50)
+    assert often.confidence == pytest.approx(0.9995)
+    assert wide.low <= narrow.low <= narrow.high <= wide.high
+    with pytest.raises(ValueError, match="no sample in a tail; at least 4040 are needed"):
+        dataclasses.replace(once, looks=LOOKS_MAX + 1).latency_ms(50)
