@@ -47,8 +47,8 @@ from perfgate.report import junit, terminal
 from perfgate.report.curve_tables import curve_tables
 from perfgate.report.sign_off import PROFILE as SIGN_OFF_PROFILE
 from perfgate.report.size_tables import size_tables
-from perfgate.run import Asked, Run, options_given, run_name
-from perfgate.settings import OPTIONS, settings_of
+from perfgate.run import Asked, Run, run_name
+from perfgate.settings import OPTIONS, options_given, settings_of
 from perfgate.sign_off_command import SignedOff, signed_off
 from perfgate.stack.callbacks import CallbackName, packages_for
 from perfgate.stack.environments import EnvironmentCache

@@ -13,7 +13,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ from perfgate.record import (
 )
 from perfgate.record_entries import judgement_record, measurement_record
 from perfgate.rules import DriftRules, Rules
-from perfgate.settings import OPTIONS, Settings
+from perfgate.settings import Settings
 from perfgate.stack.affinity import plan_cores
 from perfgate.stack.callbacks import lacking as cannot_log
 from perfgate.stack.inspection import ServiceFacts, differences_in_words
@@ -91,18 +91,18 @@ def run_name() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
 
 
-def options_given(option_text: Callable[[str], str | None], environment: Mapping[str, str]) -> dict[str, str]:
-    """The options that were given on the command line or by a variable and are not the default, as texts by name.
+def command_again(typed: Sequence[str], options: Mapping[str, str]) -> list[str]:
+    """A command as it was typed, with the options that it got in other ways: by variables, or pytest's own settings.
 
-    Arguments are those of `settings_of`.
+    Args:
+        typed: its words.
+        options: see `settings.options_given`.
+
+    >>> command_again(["pytest", "--workers=2"], {"--workers": "2", "--deps": "today"})
+    ['pytest', '--workers=2', '--deps', 'today']
     """
-    given = {}
-    for option in OPTIONS:
-        text = option_text(option.destination)
-        text = environment.get(option.variable) if text is None else text
-        if text is not None and text != option.default:
-            given[option.name] = text
-    return given
+    named = {word.partition("=")[0] for word in typed}
+    return [*typed, *(word for name, text in options.items() if name not in named for word in (name, text))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Asked:
 
     Args:
         settings: as resolved.
-        options: what of them to type again, see `options_given`.
+        options: what of them to type again, see `settings.options_given`.
         thresholds, profile: of the file and the name in the settings.
         scenarios: the declared set, in the profile's order.
         host: as it is before anything is started.
@@ -228,7 +228,7 @@ class Run:
         first = Record(
             perfgate_version=__version__,
             started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-            command=[settings.without_secrets(word) for word in command],
+            command=[settings.without_secrets(word) for word in command_again(command, asked.options)],
             seed=settings.seed,
             profile=settings.profile,
             scenarios=list(asked.scenarios),

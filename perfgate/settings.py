@@ -4,6 +4,7 @@ Comes in: raw texts. Goes out: `Settings`, checked; what is wrong raises BadInpu
 what an option names (a checkout, a repository, a gateway's configuration), but starts and installs nothing.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from perfgate.load.job import check_api_key
 from perfgate.load.locust_fleet import DEFAULT_BIND, MOST_WORKERS, LocustFleet
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.installing import checked_packages, package_name
-from perfgate.stack.postgres_server import checked_url, masked
+from perfgate.stack.postgres_server import MASK, checked_url, masked
 from perfgate.stack.prisma_engine import PrismaMode
 from perfgate.stack.releases import DEFAULT_RELEASE, DepsMode
 from perfgate.stack.sources import RunningUrl, Source, checked_base_url, source_of
@@ -25,6 +26,9 @@ StackAsked = Literal["auto", "containers", "processes"]
 
 #: Of a run with a baseline that names no profile.
 COMPARE_PROFILE: Final = "compare"
+#: Two names of what is judged: where the command line has one of them, it wins over the variable of the other, too.
+_ALIKE: Final[Mapping[str, str]] = {"--litellm": "--candidate", "--candidate": "--litellm"}
+_PASSWORD_IN_URL: Final = re.compile(r"(?P<before>\w+://[^\s/:@]*):[^\s/@]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ OPTIONS: Final = (
         "--postgres-url",
         "",
         "a PostgreSQL server that runs already, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; the variable keeps the "
-        "password off the command line",
+        f"password off the command line, where {MASK} then stands for it",
     ),
     Option("--cpus-per-instance", "", "cores that each LiteLLM instance may use: 4, 1.5; containers only"),
     Option("--memory-per-instance", "", "memory that each LiteLLM instance may use: 8g, 512m; containers only"),
@@ -169,8 +173,29 @@ class Settings:
         return 1 if self.locust is None else self.locust.workers
 
     def without_secrets(self, text: str) -> str:
-        """A text that may be shown: without the password of --postgres-url."""
-        return text if self.postgres_url is None else masked(self.postgres_url, text)
+        """A command, or a word of one, as it may be shown: without the password of --postgres-url, or of any URL."""
+        if self.postgres_url is not None:
+            text = text.replace(self.postgres_url, masked(self.postgres_url))
+        return _PASSWORD_IN_URL.sub(rf"\g<before>:{MASK}@", text)
+
+
+def options_given(option_text: Callable[[str], str | None], environment: Mapping[str, str]) -> dict[str, str]:
+    """What to type for the same settings, whatever the variables are then: texts by the name of the option.
+
+    These are the options that were given, on the command line or by a variable. One that was typed as it is by default
+    is left out, unless a variable says something else.
+
+    Arguments are those of `settings_of`.
+    """
+    environment = _holding(option_text, environment)
+    given = {}
+    for option in OPTIONS:
+        typed, variable = option_text(option.destination), environment.get(option.variable)
+        if typed is None and variable:
+            given[option.name] = variable
+        elif typed is not None and (typed != option.default or variable not in (None, option.default)):
+            given[option.name] = typed
+    return given
 
 
 def settings_of(option_text: Callable[[str], str | None], environment: Mapping[str, str]) -> Settings:
@@ -183,6 +208,7 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
     Raises:
         BadInput: a value that cannot be used; names option or variable, value and rule.
     """
+    environment = _holding(option_text, environment)
     texts: dict[str, tuple[str, str]] = {}
     for option in OPTIONS:
         given = option_text(option.destination)
@@ -246,7 +272,7 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
         baseline = replace(gateway, source=source, config_path=config("--baseline-config"), apart=BASELINE)
     postgres_url = text_or_none("--postgres-url")
     if postgres_url is not None:
-        checked_url(postgres_url)
+        postgres_url = _with_password(postgres_url, environment)
     mock_url = text_or_none("--mock-url")
     if isinstance(gateway.source, RunningUrl) and mock_url is None:
         raise BadInput(
@@ -303,6 +329,31 @@ def _fleet(workers: int, expected: int, bind: str, where: str) -> LocustFleet:
                 "--load=locust: --locust-workers=0 and --locust-expect-workers=0 leave nobody to send"
             ) from None
         raise BadInput(f"{where}: {error}") from None
+
+
+def _holding(option_text: Callable[[str], str | None], environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment without variables that the command line has overruled by another name of the same thing."""
+    of = {option.name: option for option in OPTIONS}
+    overruled = {of[other].variable for name, other in _ALIKE.items() if option_text(of[name].destination)}
+    return {name: text for name, text in environment.items() if name not in overruled}
+
+
+def _with_password(url: str, environment: Mapping[str, str]) -> str:
+    """A URL as given; one that was masked, as in a record's command, as the variable has it.
+
+    Raises:
+        BadInput: it is none, or the variable has no password for it.
+    """
+    if checked_url(url).password != MASK:
+        return url
+    variable = "PERFGATE_POSTGRES_URL"
+    known = environment.get(variable, url)
+    if known == url or masked(known) != url:
+        raise BadInput(
+            f"--postgres-url={url}: records and messages have {MASK} in the place of the password; set {variable} to "
+            "the whole URL, or type it"
+        )
+    return known
 
 
 def _is_given(name: str, option_text: Callable[[str], str | None], environment: Mapping[str, str]) -> bool:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import psycopg
 from psycopg import sql
@@ -26,6 +26,8 @@ from perfgate.errors import BadInput, StackFailed
 from perfgate.stack.database import APPLICATION_NAME, CONNECT_TIMEOUT_S, in_words
 
 OPTION: Final = "--postgres-url"
+#: Stands for a password where it may not be shown.
+MASK: Final = "***"
 #: The first that can drop a database which somebody is connected to.
 OLDEST_MAJOR_VERSION: Final = 13
 
@@ -130,6 +132,8 @@ def checked_url(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         is_one = parts.scheme in ("postgresql", "postgres") and bool(parts.hostname) and bool(parts.username)
+        # A password among the parameters would not be seen as one, and shown.
+        is_one = is_one and "password" not in parse_qs(parts.query, keep_blank_values=True)
         if is_one and parts.port != 0 and re.fullmatch("/[^/]+", parts.path) and not parts.fragment:
             return parts
     except ValueError:
@@ -151,10 +155,14 @@ def moved_to(url: str, host: str, port: int) -> str:
     return parts._replace(netloc=f"{user}@{host}:{port}").geturl()
 
 
-def masked(url: str, text: str) -> str:
-    """A text without the password of the URL."""
+def masked(url: str) -> str:
+    """The URL as it may be shown: its password is MASK.
+
+    >>> masked("postgresql://me:secret@127.0.0.1:5432/mine")
+    'postgresql://me:***@127.0.0.1:5432/mine'
+    """
     password = checked_url(url).password
-    return text.replace(url, url.replace(f":{password}@", ":***@")).replace(password, "***") if password else text
+    return url.replace(f":{password}@", f":{MASK}@", 1) if password else url
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from perfgate.load.schedule import ClosedLoop, OpenLoop
 from perfgate.measure.host_speed import HostSpeed
 from perfgate.record import LeaseRecord
 from perfgate.record_entries import judgement_record, measurement_record
-from perfgate.run import Asked, Run, options_given
-from perfgate.settings import settings_of
+from perfgate.run import Asked, Run
+from perfgate.settings import options_given, settings_of
 from perfgate.stack.sources import Release
 from tests.harness import synthetic
 from tests.harness.synthetic import DIRECT, GATEWAY, Truth, comparison, load_result

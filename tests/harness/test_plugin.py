@@ -1,6 +1,7 @@
 """Whole pytest runs, for every verdict and for bad input; the figures are made up, so nothing is started."""
 
 import json
+import shlex
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -350,7 +351,7 @@ def test_sigterm_is_taken_by_a_run_that_measures_and_has_no_handler_of_its_own(
 
 
 @pytest.mark.slow
-def test_a_message_says_how_to_do_it_again(pytester: pytest.Pytester) -> None:
+def test_message_and_record_say_how_to_do_it_again(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     make_project(
         pytester,
         test_a="""
@@ -362,11 +363,16 @@ def test_a_message_says_how_to_do_it_again(pytester: pytest.Pytester) -> None:
         """,
     )
     (pytester.path / "thresholds.yaml").rename(pytester.path / "my limits.yaml")
-    result = pytester.runpytest_subprocess(*PLUGIN, "--thresholds", "my limits.yaml", "--seed", "7", "--workers", "2")
+    monkeypatch.setenv("PERFGATE_WORKERS", "2")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--deps today")
+    result = pytester.runpytest_subprocess(*PLUGIN, "--thresholds", "my limits.yaml", "--seed", "7")
     assert result.ret == 1
+    command = shlex.join(the_record(pytester).command)
+    # Variables, pytest's own settings, and that of every test here for the stack.
+    assert command.endswith("--thresholds 'my limits.yaml' --seed 7 --stack processes --deps today --workers 2")
     (line,) = [line for line in result.outlines if line.startswith("  reproduce")]
     assert line.split()[:3] == ["reproduce", "pytest", "tests/perf"]
-    for words in ("--thresholds 'my limits.yaml'", "--seed 7", "--workers 2", "--scenarios overhead", "--litellm "):
+    for words in ("--thresholds 'my limits.yaml'", "--seed 7", "--workers 2", "--scenarios overhead", "--deps today"):
         assert words in line
     assert "--profile" not in line
 

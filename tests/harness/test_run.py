@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,8 +29,8 @@ from perfgate.lease import Tenure
 from perfgate.load.result import FailedReply
 from perfgate.load.schedule import ClosedLoop
 from perfgate.measure.host_speed import HostSpeed
-from perfgate.run import STOP_S, Asked, Run, options_given, run_name
-from perfgate.settings import Option, Settings, settings_of
+from perfgate.run import STOP_S, Asked, Run, run_name
+from perfgate.settings import Option, Settings, options_given, settings_of
 from perfgate.stack.engine import EngineFacts
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.sources import RunningUrl
@@ -67,17 +68,19 @@ scenarios:
 """ + THRESHOLDS.partition("scenarios:\n")[2]
 
 
-def asked(folder: Path, thresholds: str = THRESHOLDS, **options: str) -> Asked:
-    """What options by name ask for; thresholds and record are in the folder."""
+def asked(
+    folder: Path, thresholds: str = THRESHOLDS, variables: Mapping[str, str] | None = None, **options: str
+) -> Asked:
+    """What options by name, and variables, ask for; thresholds and record are in the folder."""
     path = folder / "thresholds.yaml"
     path.write_text(thresholds)
     given = {"thresholds": str(path), "record_dir": str(folder / "records"), "stack": "processes", **options}
     texts = {f"perfgate_{name}": text for name, text in given.items()}
-    return Asked.checked(settings_of(texts.get, {}), options_given(texts.get, {}))
+    return Asked.checked(settings_of(texts.get, variables or {}), options_given(texts.get, variables or {}))
 
 
 def begun(folder: Path, thresholds: str = THRESHOLDS, **options: str) -> Run:
-    return Run.begun(asked(folder, thresholds, **options), "20260101T000000Z-1", ["pytest"])
+    return Run.begun(asked(folder, thresholds, None, **options), "20260101T000000Z-1", ["pytest"])
 
 
 def a_tenure(waited_s: float = 0.0, what: str = "measuring overhead") -> Tenure:
@@ -454,6 +457,18 @@ def test_options_come_from_the_command_line_or_a_variable_and_defaults_are_left_
     assert options_given(texts.get, environment) == {"--workers": "3", "--deps": "today"}
 
 
+def test_what_a_variable_would_change_is_typed_although_it_is_the_default() -> None:
+    texts = {"perfgate_profile": "quick", "perfgate_instances": "1", "perfgate_images": "official"}
+    environment = {"PERFGATE_PROFILE": "release", "PERFGATE_INSTANCES": "1", "PERFGATE_STACK": "auto"}
+    assert options_given(texts.get, environment) == {"--profile": "quick", "--stack": "auto"}
+
+
+def test_what_is_judged_is_named_once_by_the_name_that_holds() -> None:
+    texts = {"perfgate_candidate": "1.102.4"}
+    assert options_given(texts.get, {"PERFGATE_LITELLM": "1.79.3"}) == {"--candidate": "1.102.4"}
+    assert options_given(dict[str, str]().get, {"PERFGATE_LITELLM": "1.79.3"}) == {"--litellm": "1.79.3"}
+
+
 def test_a_metric_without_a_limit_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"scenarios\.overhead\.limits has no latency_p95_ms, but a test asks for it"):
         begun(tmp_path).judged(synthetic.measurement(), "latency_p95_ms")
@@ -499,6 +514,25 @@ def test_the_password_of_a_database_is_in_no_record_and_no_message(tmp_path: Pat
     assert "very-secret" not in repr(now)
 
 
+def test_where_the_variable_has_the_password_a_command_without_it_asks_for_the_same(tmp_path: Path) -> None:
+    variables = {"PERFGATE_POSTGRES_URL": "postgresql://postgres:postgres@db.example:5432/postgres"}
+    run = Run.begun(asked(tmp_path, variables=variables), "20260101T000000Z-1", ["pytest", "tests/perf"])
+    command = shlex.join(run.record.command)
+    assert "--postgres-url 'postgresql://postgres:***@db.example:5432/postgres'" in command
+    assert settings_by(command, variables).postgres_url == variables["PERFGATE_POSTGRES_URL"]
+    with pytest.raises(BadInput, match=r"\*\*\* in the place of the password; set PERFGATE_POSTGRES_URL to the whole"):
+        settings_by(command)
+
+
+def test_no_password_of_any_address_is_in_a_record(tmp_path: Path) -> None:
+    typed = ["pytest", "--proxy=http://me:very-secret@proxy.example", "-k", "git@host:x"]
+    assert Run.begun(asked(tmp_path), "20260101T000000Z-1", typed).record.command[1:4] == [
+        "--proxy=http://me:***@proxy.example",
+        "-k",
+        "git@host:x",
+    ]
+
+
 # --- two gateways compared ---
 
 
@@ -519,12 +553,12 @@ def two_arms(ratio: float = 1.0, wobble: tuple[float, ...] = (0.99, 1.01, 1.02, 
     return synthetic.comparison(baseline, [synthetic.Truth().slower(ratio * w) for w in wobble[::-1]])
 
 
-def settings_by(command: str) -> Settings:
-    """What a command that reproduces asks for."""
+def settings_by(command: str, variables: Mapping[str, str] | None = None) -> Settings:
+    """What a command that reproduces asks for, where variables may be set."""
     words = shlex.split(command)
     assert words[:2] == ["pytest", "tests/perf"]
     texts = {Option(name, "", "").destination: text for name, text in zip(words[2::2], words[3::2], strict=True)}
-    return settings_of(texts.get, {})
+    return settings_of(texts.get, variables or {})
 
 
 def test_a_baseline_that_no_scenario_compares_with_is_refused_and_it_is_said_where_it_could(tmp_path: Path) -> None:
@@ -597,6 +631,54 @@ def test_the_command_that_reproduces_a_comparison_asks_for_the_same_again(
     scenario = run.asked.scenarios[-1]
     again = settings_by(run.surroundings(scenario).reproduce)
     assert again == replace(run.settings, scenarios=(scenario,))
+
+
+@pytest.mark.parametrize(
+    ("variables", "options"),
+    [
+        ({"WORKERS": "2", "DEPS": "today"}, {}),
+        ({"PROFILE": "release", "SCENARIOS": "overhead"}, {}),
+        ({"PROFILE": "release", "INSTANCES": "2"}, {"profile": "quick", "instances": "1"}),
+        ({"LITELLM": "1.79.3", "SEED": "9"}, {}),
+        ({"CANDIDATE": "1.79.3"}, {}),
+        ({"CANDIDATE": "1.79.3"}, {"litellm": "1.102.4"}),
+        ({"BASELINE": "1.79.3", "LITELLM": "1.102.4", "WORKERS": "2"}, {}),
+        ({"BASELINE": "1.79.3", "LITELLM": "1.80.0"}, {"candidate": "1.102.4", "on_invalid": "warn"}),
+        ({"BASELINE": "1.79.3", "PROFILE": "compare"}, {"profile": "release"}),
+        ({"BASELINE": "1.79.3"}, {"baseline": ""}),
+        ({"BASELINE": "1.79.3", "LOAD": "locust", "LOCUST_WORKERS": "2"}, {}),
+        ({"BASELINE_CONFIG": "FIRST", "CANDIDATE_CONFIG": "SECOND", "MODEL": "big"}, {}),
+        ({"GATEWAY_CONFIG": "FIRST"}, {"baseline_config": "SECOND"}),
+    ],
+    ids=str,
+)
+def test_record_and_message_have_a_command_for_the_same_run_with_the_variables_and_without(
+    tmp_path: Path, variables: dict[str, str], options: dict[str, str]
+) -> None:
+    for name in ("FIRST", "SECOND"):
+        (tmp_path / name).write_text("model_list:\n  - {model_name: big, litellm_params: {model: openai/gpt-4o}}\n")
+
+    def a_path(text: str) -> str:
+        return str(tmp_path / text) if text in ("FIRST", "SECOND") else text
+
+    environment = {f"PERFGATE_{name}": a_path(text) for name, text in variables.items()}
+    now = asked(tmp_path, COMPARED, environment, **{name: a_path(text) for name, text in options.items()})
+    run = Run.begun(now, "20260101T000000Z-1", ["pytest", "tests/perf"])
+    scenario = now.scenarios[-1]
+    for there in ({}, environment):
+        kept = settings_by(shlex.join(record.read(run.file.path).command), there)
+        assert replace(kept, seed=run.settings.seed) == run.settings
+        again = settings_by(run.surroundings(scenario).reproduce, there)
+        assert again == replace(run.settings, scenarios=(scenario,))
+
+
+def test_options_that_were_typed_are_in_the_record_as_they_were_and_not_again(tmp_path: Path) -> None:
+    now = asked(tmp_path, variables={"PERFGATE_DEPS": "today"}, workers="2", seed="7")
+    typed = ["pytest", "tests/perf", "-k", "a b", "--workers=2", "--seed", "7"]
+    command = Run.begun(now, "20260101T000000Z-1", typed).record.command
+    assert command[: len(typed)] == typed
+    added = dict(zip(command[len(typed) :: 2], command[len(typed) + 1 :: 2], strict=True))
+    assert added.keys() == {"--thresholds", "--record-dir", "--stack", "--deps"}
 
 
 def test_the_command_that_reproduces_names_each_arm_once(tmp_path: Path) -> None:

@@ -201,12 +201,17 @@ class TestComparison:
         assert settings({name: "1.79.3"}).gateway == GatewaySpec(Release("1.79.3"))
         assert settings({}, {"PERFGATE_" + name[2:].upper(): "1.79.3"}).gateway == GatewaySpec(Release("1.79.3"))
 
-    @pytest.mark.parametrize("environment", [{}, {"PERFGATE_LITELLM": "1.102.4"}])
-    def test_it_cannot_be_named_twice(self, environment: Mapping[str, str]) -> None:
-        options = {"--candidate": "1.79.3"} if environment else {"--candidate": "1.79.3", "--litellm": "1.102.4"}
-        assert refusal(options, environment) == (
-            "--candidate=1.79.3 and --litellm=1.102.4 name the same thing: give one"
-        )
+    @pytest.mark.parametrize("by_variable", [False, True])
+    def test_it_cannot_be_named_twice(self, by_variable: bool) -> None:
+        options = {"--candidate": "1.79.3", "--litellm": "1.102.4"}
+        variables = {"PERFGATE_" + name[2:].upper(): text for name, text in options.items()}
+        text = refusal({}, variables) if by_variable else refusal(options)
+        assert text == "--candidate=1.79.3 and --litellm=1.102.4 name the same thing: give one"
+
+    @pytest.mark.parametrize(("name", "other"), [("--candidate", "LITELLM"), ("--litellm", "CANDIDATE")])
+    def test_the_command_line_wins_over_the_variable_of_its_other_name(self, name: str, other: str) -> None:
+        found = settings({name: "1.79.3"}, {f"PERFGATE_{other}": "1.102.4"})
+        assert found.gateway == GatewaySpec(Release("1.79.3"))
 
     @pytest.mark.parametrize("option", ["--baseline", "--baseline-config"])
     def test_its_profile_is_compare_unless_one_is_named(self, configs: tuple[str, str], option: str) -> None:
@@ -331,6 +336,9 @@ class TestLocust:
         ({"--stack": "docker"}, "--stack=docker: must be one of auto, containers, processes"),
         ({"--prisma-engine": "rust"}, "--prisma-engine=rust: must be one of native, wasm"),
         ({"--postgres-url": "db.example:5432"}, "--postgres-url must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
+        ({"--postgres-url": "postgresql://me@h/db?password=x"}, "--postgres-url must be postgresql://USER:PASSWORD@HOST"),
+        ({"--postgres-url": "postgresql://me:***@h/db"}, ("--postgres-url=postgresql://me:***@h/db: records and "
+         "messages have *** in the place of the password; set PERFGATE_POSTGRES_URL to the whole URL, or type it")),
         ({"--mock-url": "localhost:8090"}, "--mock-url: url='localhost:8090' must begin with http:// or https://"),
         ({"--mock-url": "http://a:b@h"}, "--mock-url: the address must hold no user or password"),
         ({"--gateway-key-env": "KEY"}, "--gateway-key-env=KEY is for a gateway that runs already (--litellm url:…)"),
@@ -352,3 +360,10 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown() -> None:
     text = refusal(options, {"KEY": "sk-secret\n"})
     assert text.startswith("--gateway-key-env=KEY: api_key must be printable ASCII")
     assert "sk-secret" not in text
+
+
+@pytest.mark.parametrize("other", ["postgresql://me:secret@h/other", "postgresql://me:***@h/db"])
+def test_a_password_is_not_taken_from_the_variable_of_another_database(other: str) -> None:
+    text = refusal({"--postgres-url": "postgresql://me:***@h/db"}, {"PERFGATE_POSTGRES_URL": other})
+    assert text.startswith("--postgres-url=postgresql://me:***@h/db: ")
+    assert "secret" not in text
