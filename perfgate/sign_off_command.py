@@ -55,8 +55,9 @@ def add_signoff(commands: "argparse._SubParsersAction[Any]") -> None:
         "signoff",
         help="make the sign-off of a version from its records",
         description=f"Sign a version off by the records of its runs with --profile {PROFILE}, one or several that "
-        "together are all scenarios of the profile: write a bundle of the records, the thresholds, what ran where, and "
-        "one page to sign. Anything that is missing, not PASS, or mixed is named, and nothing is written.",
+        "together are all scenarios of the profile: write a bundle of the records, the thresholds, what ran where, a "
+        "report with curves, and one page to sign. Anything that is missing, not PASS, or mixed is named, and nothing "
+        "is written.",
     )
     option = parser.add_argument
     option("records", type=Path, nargs="+", metavar="RECORD", help="of a run: .perfgate/records/….json")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
-from matplotlib import rc_context
+from matplotlib import style as styles
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -329,7 +329,8 @@ def _drawn(
     rows: Sequence[tuple[str, ...]],
     height_in: float = HEIGHT_IN,
 ) -> Drawing:
-    with rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+    # Whatever is set up for whoever draws it: the same record makes the same picture on every host.
+    with styles.context(["default", {**_STYLE, "svg.hashsalt": name}]), warnings.catch_warnings():
         # A name in a script that matplotlib's own font lacks is the browser's to draw.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")

@@ -6,9 +6,11 @@ the rates are made of these two, so that whoever has a bundle can make them agai
 
     KeptRecord --refusals--> sentences (they are not of one sign-off)
                --blocks----> Block (something is missing, not PASS, or not what the windows say)
-               --files_of--> SignOff (sign_off_manifest.py), sign-off.md, thresholds.yaml, the records, the rates
+               --files_of--> SignOff (sign_off_manifest.py), sign-off.md, report.html, thresholds.yaml, the records, the
+                             rates
 """
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,6 +22,7 @@ from perfgate.exit_codes import ExitCode
 from perfgate.record import Record, content_of, record_of
 from perfgate.rejudge import differences, in_words, thresholds_of
 from perfgate.report.bundle import sha256_of
+from perfgate.report.series import NotDrawable
 from perfgate.report.sign_off_document import document
 from perfgate.report.sign_off_manifest import FileFacts, SignedRun, SignedService, SignedVerdict, SignOff
 from perfgate.report.terminal import MEANINGS
@@ -32,6 +35,7 @@ PROFILE: Final = "release"
 
 MANIFEST: Final = "sign-off.json"
 DOCUMENT: Final = "sign-off.md"
+REPORT: Final = "report.html"
 THRESHOLDS: Final = "thresholds.yaml"
 RATES: Final = "selftest-rates.json"
 #: The folder of the records.
@@ -91,8 +95,9 @@ class Block:
 
 
 def made_with_here() -> dict[str, str]:
-    """The versions of what makes bundles here: what computes verdicts, and what draws tables."""
-    return {**versions_here(), "rich": version("rich")}
+    """The versions of what makes bundles here: what computes verdicts, draws tables and figures, and packs records."""
+    drawing = {package: version(package) for package in ("rich", "matplotlib", "jinja2", "markupsafe")}
+    return {**versions_here(), **drawing, "zlib": zlib.ZLIB_RUNTIME_VERSION}
 
 
 def refusals(kept: Sequence[KeptRecord]) -> list[str]:
@@ -201,6 +206,9 @@ def files_of(records: Mapping[str, KeptRecord], rates: bytes | None) -> Mapping[
     Args:
         records: by name, as of `named`; refused and blocked by nothing.
         rates: of a selftest, see `fitting_rates`; None for none.
+
+    Raises:
+        BadInput: a record holds a histogram that cannot be drawn.
     """
     in_order = [records[name] for name in sorted(records)]
     read = published(rates, RATES) if rates is not None else None
@@ -209,9 +217,22 @@ def files_of(records: Mapping[str, KeptRecord], rates: bytes | None) -> Mapping[
     if rates is not None:
         files[RATES] = rates
     services = _services([one.record for one in in_order])
+    files[REPORT] = _report(records)
     files[DOCUMENT] = document([one.record for one in in_order], services, read).encode()
     files[MANIFEST] = (_sign_off(records, services, files).model_dump_json(indent=1) + "\n").encode()
     return files
+
+
+def _report(records: Mapping[str, KeptRecord]) -> bytes:
+    # Here, since matplotlib takes as long to import as all of perfgate: no run of pytest shall wait for it that signs
+    # nothing off.
+    from perfgate.report.html import ReportedRun, page
+
+    in_order = [(PurePosixPath(name).name, records[name]) for name in sorted(records)]
+    try:
+        return page([ReportedRun(name, one.content, one.record) for name, one in in_order]).encode()
+    except NotDrawable as error:
+        raise BadInput(f"no report can be made of {', '.join(sorted(records))}: {error}") from error
 
 
 def _sign_off(

@@ -17,6 +17,7 @@ from perfgate.report.sign_off import (
     MANIFEST,
     RATES,
     RECORDS,
+    REPORT,
     THRESHOLDS,
     KeptRecord,
     blocks,
@@ -27,8 +28,9 @@ from perfgate.report.sign_off import (
 from perfgate.report.sign_off_manifest import SignOff, sign_off_of
 from perfgate.selftest.published import published
 
-#: Of a line that was altered, so much is shown.
+#: Of a line that was altered, so much is shown; of that, so much before what is other where that comes late.
 SHOWN_CHARACTERS: Final = 100
+SHOWN_BEFORE: Final = 20
 
 
 class NotABundle(BadInput):
@@ -98,7 +100,7 @@ class _Verification:
             self._check_rates()
         are_whole = records and not any(_is_input(finding.file) for finding in self.findings)
         made = self._made_again(records) if are_whole else {}
-        for name in (THRESHOLDS, DOCUMENT, MANIFEST):
+        for name in (THRESHOLDS, DOCUMENT, REPORT, MANIFEST):
             self._check_made(name, made.get(name))
         if are_whole:
             self._check_sign_off(list(records.values()))
@@ -203,17 +205,21 @@ class _Verification:
                 if then.get(name) != here.get(name)
             ]
             self.notes.append(
-                f"{DOCUMENT} and {MANIFEST} were held against their sums alone, since they were made with "
+                f"{DOCUMENT}, {REPORT} and {MANIFEST} were held against their sums alone, since they were made with "
                 + ", ".join(changed)
             )
             return {THRESHOLDS: next(iter(records.values())).record.thresholds_text.encode()}
-        return files_of(records, self.files.get(RATES))
+        try:
+            return files_of(records, self.files.get(RATES))
+        except BadInput as error:
+            self.found(RECORDS, str(error))
+            return {}
 
     def _check_made(self, name: str, made: bytes | None) -> None:
         """A file that is made of the records: `made` is what it should be, None where that is not known."""
         content = self.files.get(name)
         if content is None:
-            if name not in self.sums.by_name:
+            if name not in self.sums.by_name and self._is_expected(name, made):
                 self.found(name, "it is missing")
             return
         if made is None:
@@ -223,6 +229,11 @@ class _Verification:
                 self.found(SUMS, f"its line of {name} was altered: that file is what the records make it")
         else:
             self.found(name, f"it was altered: {_first_difference(content, made)}")
+
+    def _is_expected(self, name: str, made: bytes | None) -> bool:
+        """Whether a bundle has such a file; those of an older perfgate have no report."""
+        of_manifest = self.manifest.files if self.manifest is not None else {}
+        return name != REPORT or made is not None or name in of_manifest
 
     def _check_sign_off(self, kept: Sequence[KeptRecord]) -> None:
         """Records that are whole may still be of a version that must not be signed off."""
@@ -255,11 +266,24 @@ def _first_difference(content: bytes, made: bytes) -> str:
     found, expected = (part.decode("utf-8", errors="replace").split("\n") for part in (content, made))
     for number, (line, should_be) in enumerate(zip(found, expected, strict=False), 1):
         if line != should_be:
-            return f"line {number} is {_cut(line)}, the records make it {_cut(should_be)}"
+            place = _first_other(line, should_be)
+            where = f"line {number}" if place < SHOWN_CHARACTERS else f"line {number}, at character {place + 1:,},"
+            return f"{where} is {_cut(line, place)}, the records make it {_cut(should_be, place)}"
     if len(found) < len(expected):
         return f"it ends after {len(found)} lines, the records make {len(expected)}"
     return f"after {len(expected)} lines more follows, which the records do not make"
 
 
-def _cut(line: str) -> str:
-    return repr(line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + "…")
+def _first_other(line: str, should_be: str) -> int:
+    """From which place on two lines differ, counted from 0."""
+    pairs = enumerate(zip(line, should_be, strict=False))
+    return next((place for place, (one, other) in pairs if one != other), min(len(line), len(should_be)))
+
+
+def _cut(line: str, place: int) -> str:
+    """A line; of a long one what is around a place, or its beginning where that has it."""
+    if len(line) <= SHOWN_CHARACTERS:
+        return repr(line)
+    start = 0 if place < SHOWN_CHARACTERS else place - SHOWN_BEFORE
+    end = start + SHOWN_CHARACTERS
+    return repr(("…" if start else "") + line[start:end] + ("…" if end < len(line) else ""))

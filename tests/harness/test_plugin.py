@@ -3,6 +3,8 @@
 import json
 import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -674,6 +676,13 @@ RELEASING: Final = """
 def run_releasing(pytester: pytest.Pytester, gateway_ms: float, *options: str) -> pytest.RunResult:
     make_project(pytester, TWO_SCENARIOS, test_release=RELEASING % gateway_ms)
     return pytester.runpytest_subprocess(*PLUGIN, "--profile", "release", *options)
+
+
+@pytest.mark.slow
+def test_no_run_waits_for_what_only_draws() -> None:
+    """A sign-off's report takes matplotlib, whose import takes as long as that of all else."""
+    code = "import sys, perfgate.plugin; raise SystemExit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 @pytest.mark.slow

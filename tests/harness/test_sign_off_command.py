@@ -10,7 +10,7 @@ from perfgate import sign_off_command
 from perfgate.cli import main
 from perfgate.exit_codes import ExitCode
 from perfgate.report.bundle import SUMS, read_bundle
-from perfgate.report.sign_off import DOCUMENT, RATES, THRESHOLDS, Block
+from perfgate.report.sign_off import DOCUMENT, RATES, REPORT, THRESHOLDS, Block
 from perfgate.sign_off_command import DEFAULT_RATES, SignedOff
 from tests.harness.recorded_runs import TWO_SCENARIOS, a_finished_run, alone, overhead, rates_of, rewritten
 from tests.harness.synthetic import measurement
@@ -50,6 +50,7 @@ def test_one_run_of_the_whole_profile_is_a_folder(capsys: pytest.CaptureFixture[
         SUMS,
         THRESHOLDS,
         DOCUMENT,
+        REPORT,
         "sign-off.json",
         "records",
     }

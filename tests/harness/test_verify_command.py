@@ -6,7 +6,7 @@ import pytest
 
 from perfgate.cli import main
 from perfgate.exit_codes import ExitCode
-from perfgate.report.sign_off import THRESHOLDS
+from perfgate.report.sign_off import REPORT, THRESHOLDS
 from perfgate.sign_off_command import signed_off
 from tests.harness.recorded_runs import TWO_SCENARIOS, a_finished_run
 
@@ -33,7 +33,7 @@ def verified(capsys: pytest.CaptureFixture[str], bundle: str | Path, code: int =
 def test_a_bundle_as_it_was_made_is_verified(capsys: pytest.CaptureFixture[str], name: str) -> None:
     signed_off([a_run()], Path(name))
     assert verified(capsys, name) == (
-        "verified: litellm 1.106.2, profile release: 3 limits PASS, judged again from 32 windows; 4 files have their "
+        "verified: litellm 1.106.2, profile release: 3 limits PASS, judged again from 32 windows; 5 files have their "
         "sums\n"
     )
 
@@ -46,6 +46,16 @@ def test_an_altered_bundle_is_not_verified_and_the_file_is_named(capsys: pytest.
     assert first == "NOT VERIFIED: sign-off"
     assert second.startswith("  thresholds.yaml: it was altered: line 9 is ")
     assert last.startswith("next: do not release by it; ")
+
+
+def test_one_byte_of_the_report_is_enough_for_it_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    signed_off([a_run()], Path("sign-off"))
+    file = Path("sign-off") / REPORT
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"Latency by percentile", b"latency by percentile", 1))
+    assert file.read_bytes() != content
+    first, second, _ = verified(capsys, "sign-off", code=13).splitlines()
+    assert (first, second.partition(" line ")[0]) == ("NOT VERIFIED: sign-off", "  report.html: it was altered:")
 
 
 def test_a_record_in_it_that_was_cut_short_is_named(capsys: pytest.CaptureFixture[str]) -> None:

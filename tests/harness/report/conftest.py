@@ -5,11 +5,14 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, Final
 
+import pytest
+
 from perfgate.comparison_verdict import judge_comparison
 from perfgate.experiment import health
 from perfgate.experiment.measurement import Measurement
 from perfgate.record import JudgementRecord, MeasurementRecord, Record
 from perfgate.record_entries import judgement_record, measurement_record
+from perfgate.report.html import ReportedRun, page
 from perfgate.thresholds import Apparatus, Limit
 from perfgate.verdict import judge
 from perfgate.waivers import Waiver
@@ -30,6 +33,22 @@ HOST: Final = {
     "kernel": "6.8.0",
     "load_1m": 0.1,
 }
+
+#: Reports that were drawn, by what they are of.
+DRAWN: Final[dict[tuple[tuple[str, bytes], ...], str]] = {}
+
+
+@pytest.fixture
+def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sign-offs of the same records have the same report, which takes a second to draw: it is drawn once."""
+
+    def drawn(runs: Sequence[ReportedRun]) -> str:
+        key = tuple((run.file, run.content) for run in runs)
+        if key not in DRAWN:
+            DRAWN[key] = page(runs)
+        return DRAWN[key]
+
+    monkeypatch.setattr("perfgate.report.html.page", drawn)
 
 
 def a_record(**changes: Any) -> Record:

@@ -2,18 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib import rc_context
 
 from perfgate.errors import BadInput
 from perfgate.exit_codes import ExitCode
+from perfgate.report.html import ReportedRun, page
+from perfgate.report.series import NotDrawable
 from perfgate.report.sign_off import (
     DOCUMENT,
     MANIFEST,
     RATES,
+    RECORDS,
+    REPORT,
     THRESHOLDS,
     Block,
     KeptRecord,
@@ -36,7 +41,7 @@ from tests.harness.recorded_runs import (
 )
 from tests.harness.synthetic import measurement
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_drawn_once")]
 
 Json = Any
 
@@ -251,10 +256,51 @@ def test_the_files_are_the_records_as_they_were_and_what_is_made_of_them(
 ) -> None:
     records = named(parts)
     files = files_of(records, None)
-    assert list(files) == [*records, THRESHOLDS, DOCUMENT, MANIFEST]
+    assert list(files) == [*records, THRESHOLDS, REPORT, DOCUMENT, MANIFEST]
     assert all(files[name] == one.content for name, one in records.items())
     assert files[THRESHOLDS].decode() == TWO_SCENARIOS
     assert files_of(records, None) == files, "made again they are the same"
+
+
+def test_the_report_is_that_of_all_records_under_their_names_in_the_bundle(
+    parts: tuple[KeptRecord, KeptRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[ReportedRun] = []
+
+    def drawn(runs: Sequence[ReportedRun]) -> str:
+        asked.extend(runs)
+        return "drawn"
+
+    monkeypatch.setattr("perfgate.report.html.page", drawn)
+    records = named(parts)
+    assert files_of(records, None)[REPORT] == b"drawn"
+    assert [(f"{RECORDS}{run.file}", run.content, run.record) for run in asked] == [
+        (name, one.content, one.record) for name, one in sorted(records.items())
+    ]
+
+
+def test_drawn_again_the_report_is_the_same_whatever_is_set_up_for_matplotlib(
+    parts: tuple[KeptRecord, KeptRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perfgate.report.html.page", page)
+    records = named(parts)
+    first = files_of(records, None)[REPORT]
+    with rc_context({"font.size": 20.0, "axes.grid": False, "lines.linewidth": 9.0, "axes.linewidth": 5.0}):
+        assert files_of(records, None)[REPORT] == first
+    assert first.count(b"<figure>") > 2
+
+
+def test_a_report_that_cannot_be_drawn_is_said_with_its_records(
+    parts: tuple[KeptRecord, KeptRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(runs: Sequence[ReportedRun]) -> str:
+        raise NotDrawable("overhead: no histogram")
+
+    monkeypatch.setattr("perfgate.report.html.page", fails)
+    with pytest.raises(
+        BadInput, match=r"^no report can be made of records/01-.*, records/02-.*: overhead: no histogram$"
+    ):
+        files_of(named(parts), None)
 
 
 def test_the_manifest_says_all_that_a_program_may_ask(parts: tuple[KeptRecord, KeptRecord]) -> None:

@@ -14,6 +14,7 @@ from perfgate.report.sign_off import (
     DOCUMENT,
     MANIFEST,
     RATES,
+    REPORT,
     THRESHOLDS,
     KeptRecord,
     files_of,
@@ -29,7 +30,7 @@ from tests.harness.recorded_runs import (
     rates_of,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_drawn_once")]
 
 Files = Mapping[str, bytes]
 #: Bytes changed of each file.
@@ -78,7 +79,7 @@ def test_a_whole_bundle_is_verified_in_words(bundle: Files) -> None:
     assert found.findings == ()
     assert found.notes == ()
     assert found.words == (
-        "litellm 1.106.2, profile release: 3 limits PASS, judged again from 32 windows; 6 files have their sums"
+        "litellm 1.106.2, profile release: 3 limits PASS, judged again from 32 windows; 7 files have their sums"
     )
 
 
@@ -94,7 +95,7 @@ def test_anything_else_is_no_bundle() -> None:
 # --- one byte ---
 
 
-@pytest.mark.parametrize("which", ["record", THRESHOLDS, DOCUMENT, MANIFEST, RATES, SUMS])
+@pytest.mark.parametrize("which", ["record", THRESHOLDS, DOCUMENT, REPORT, MANIFEST, RATES, SUMS])
 def test_one_byte_anywhere_in_a_file_is_found_and_that_file_alone_is_named(bundle: Files, which: str) -> None:
     name = record_name(bundle) if which == "record" else which
     rng, content = Random(7), bundle[name]
@@ -153,6 +154,24 @@ def test_how_a_text_was_altered_is_said_with_the_line(
         assert finding.startswith(f"{name}: it was altered: {how}")
 
 
+def test_how_a_report_was_altered_is_said_with_what_is_around_it(bundle: Files) -> None:
+    """The record is in one long line of it."""
+    lines = bundle[REPORT].split(b"\n")
+    longest = max(range(len(lines)), key=lambda number: len(lines[number]))
+    line = lines[longest]
+    assert len(line) > 5_000
+    place = len(line) // 2
+    other = b"B" if line[place : place + 1] == b"A" else b"A"
+    lines[longest] = line[:place] + other + line[place + 1 :]
+    (finding,) = said(with_file(bundle, REPORT, b"\n".join(lines)))
+    around = line[place - 20 : place].decode()
+    assert finding.startswith(
+        f"{REPORT}: it was altered: line {longest + 1}, at character {place + 1:,}, is '…{around}"
+    )
+    assert f", the records make it '…{around}{chr(line[place])}" in finding
+    assert len(finding) < 400
+
+
 def test_a_text_that_ends_early_or_goes_on_is_said(bundle: Files) -> None:
     lines = bundle[THRESHOLDS].count(b"\n")
     cut = with_file(bundle, THRESHOLDS, b"\n".join(bundle[THRESHOLDS].split(b"\n")[:5]))
@@ -163,7 +182,7 @@ def test_a_text_that_ends_early_or_goes_on_is_said(bundle: Files) -> None:
 
 
 def test_a_sum_that_was_altered_is_not_the_files_fault(bundle: Files) -> None:
-    for name in (record_name(bundle), THRESHOLDS, RATES, MANIFEST, DOCUMENT):
+    for name in (record_name(bundle), THRESHOLDS, RATES, MANIFEST, DOCUMENT, REPORT):
         right = sha256_of(bundle[name]).encode()
         altered = bundle[SUMS].replace(right, b"0" * 64)
         (finding,) = said(with_file(bundle, SUMS, altered))
@@ -173,7 +192,7 @@ def test_a_sum_that_was_altered_is_not_the_files_fault(bundle: Files) -> None:
 # --- whole files ---
 
 
-@pytest.mark.parametrize("which", ["record", THRESHOLDS, DOCUMENT, MANIFEST, RATES, SUMS])
+@pytest.mark.parametrize("which", ["record", THRESHOLDS, DOCUMENT, REPORT, MANIFEST, RATES, SUMS])
 def test_a_file_that_is_missing_is_named(bundle: Files, which: str) -> None:
     name = record_name(bundle) if which == "record" else which
     rest = {each: content for each, content in bundle.items() if each != name}
@@ -284,11 +303,22 @@ def test_texts_that_other_versions_made_are_held_against_their_sums_alone(
     assert found.findings == ()
     (note,) = found.notes
     assert note.startswith(
-        f"{DOCUMENT} and {MANIFEST} were held against their sums alone, since they were made with rich "
+        f"{DOCUMENT}, {REPORT} and {MANIFEST} were held against their sums alone, since they were made with rich "
     )
     assert note.endswith(" (here 99)")
-    assert accused(with_file(bundle, DOCUMENT, b"x")) == {DOCUMENT}
-    assert accused(with_file(bundle, THRESHOLDS, b"x")) == {THRESHOLDS}
+    for name in (DOCUMENT, REPORT, THRESHOLDS):
+        assert accused(with_file(bundle, name, b"x")) == {name}
+
+
+def test_a_bundle_that_an_older_perfgate_made_without_a_report_is_not_said_to_lack_it(bundle: Files) -> None:
+    manifest = json.loads(bundle[MANIFEST])
+    del manifest["files"][REPORT]
+    older = {name: content for name, content in bundle.items() if name != REPORT}
+    ours = summed_anew(with_file(older, MANIFEST, json.dumps(manifest).encode()))
+    assert f"{REPORT}: it is missing" in said(ours)
+    manifest["made_with"]["perfgate"] = "0.0.9"
+    theirs = summed_anew(with_file(older, MANIFEST, json.dumps(manifest).encode()))
+    assert said(theirs) == []
 
 
 def test_a_record_that_only_another_perfgate_reads_is_not_said_to_be_altered(
