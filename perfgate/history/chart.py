@@ -1,28 +1,25 @@
 """What did each version cost, drawn over the series, with its steps?
 
-Comes in: a report. Goes out: an SVG with its text as text. No I/O.
+Comes in: a report. Goes out: an SVG file with its text as text, on white, for pages that take pictures. No I/O.
+page.py has the same for a reader's own colours.
 """
 
 import io
-import math
 from collections.abc import Sequence
 from typing import Final
 
-from matplotlib import rc_context
+from matplotlib import style as styles
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from perfgate.experiment.comparison import CPU, RSS
-from perfgate.history.lines import CONFIDENCE, Line, Point
-from perfgate.history.metrics import OVERHEAD, START
+from perfgate.history.lines import CONFIDENCE, Line
+from perfgate.history.metrics import DRAWN
 from perfgate.history.steps import marked
 from perfgate.history.table import Report, share_words
 from perfgate.stats.steps import ALPHA
 from perfgate.verdict import percent_words
 
-#: A panel each, in this order.
-DRAWN: Final = (OVERHEAD, CPU, RSS, START)
 #: Readable by those who do not tell red from green (Okabe and Ito's palette).
 LINE_COLOUR: Final = "#0072B2"
 WORSE_COLOUR: Final = "#D55E00"
@@ -48,13 +45,15 @@ def chart(report: Report) -> str:
         PANEL_WIDTH_INCHES + VERSION_WIDTH_INCHES * len(order),
         PANEL_HEIGHT_INCHES * len(drawn) + 1,
     )
-    with rc_context({"svg.hashsalt": HASH_SALT, "svg.fonttype": "none", "font.family": "sans-serif"}):
+    # Whatever is set up for whoever draws it.
+    with styles.context(["default", {"svg.hashsalt": HASH_SALT, "svg.fonttype": "none", "font.family": "sans-serif"}]):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
         for axes, line in zip(panels, drawn, strict=True):
             _draw(axes, line, order)
         panels[-1].set_xticks(range(len(order)), order, rotation=60, ha="right", rotation_mode="anchor")
+        panels[-1].set_xlabel("version")
         figure.suptitle(f"What each version costs, measured beside {report.conditions.anchor}")
         figure.supxlabel(
             f"{share_words(CONFIDENCE)} intervals over separate starts; dashed: {report.conditions.anchor}; "
@@ -70,7 +69,7 @@ def _draw(axes: Axes, line: Line, order: Sequence[str]) -> None:
     place = {name: number for number, name in enumerate(order)}
     x = [place[point.version] for point in line.points]
     values = [point.value for point in line.points]
-    below, above = zip(*(_bars(point) for point in line.points), strict=True)
+    below, above = zip(*(point.reach for point in line.points), strict=True)
     axes.axhline(line.level, linestyle="--", color=ANCHOR_COLOUR, linewidth=1)
     axes.errorbar(x, values, yerr=[below, above], fmt="o-", color=LINE_COLOUR, capsize=3, linewidth=1, markersize=4)
     for change in marked(line):
@@ -92,10 +91,3 @@ def _draw(axes: Axes, line: Line, order: Sequence[str]) -> None:
     axes.set_ylabel(f"{line.title}, {line.unit}")
     axes.grid(visible=True, alpha=0.3)
     axes.margins(y=0.15)
-
-
-def _bars(point: Point) -> tuple[float, float]:
-    """How far an interval reaches below and above; nothing is drawn where it has no end."""
-    if not (point.low > 0 and math.isfinite(point.high)):
-        return math.nan, math.nan
-    return point.value - point.low, point.high - point.value

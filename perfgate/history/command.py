@@ -1,7 +1,7 @@
 """`perfgate history`: what did each release of LiteLLM cost?
 
-Comes in: options, thresholds.yaml, a folder. Goes out: results in that folder, one by one; tables beside them and on
-standard output; an exit code.
+Comes in: options, thresholds.yaml, a folder. Goes out: results in that folder, one by one; tables, a chart and a page
+beside them; the tables on standard output; an exit code.
 """
 
 import argparse
@@ -32,10 +32,12 @@ from perfgate.experiment.likeness import PACKAGES_DIFFER
 from perfgate.experiment.metrics import METRICS
 from perfgate.experiment.rounds import Progress
 from perfgate.history import measuring
-from perfgate.history.chart import DRAWN, chart
+from perfgate.history.chart import chart
 from perfgate.history.choice import LATEST, Choice, Every, between, listed
 from perfgate.history.lines import lines
 from perfgate.history.measuring import GENERATIONS, MINUTES, Question, TimedBench, Version, content_sha256, question_of
+from perfgate.history.metrics import DRAWN
+from perfgate.history.page import page
 from perfgate.history.result import Conditions, LeftOut, Measured, Result
 from perfgate.history.results_file import checked_folder, read_results
 from perfgate.history.series import Standing, measure_missing, stale
@@ -76,6 +78,7 @@ def add_history(commands: "argparse._SubParsersAction[Any]") -> None:
     add_measuring_options(parser)
     option("--results", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help="the folder of results (%(default)s)")
     option("--show", action="store_true", help="measure nothing: the tables of what is measured")
+    option("--html", type=Path, metavar="FILE", help="write the page with curves there, too; it is history.html in DIR")
     parser.set_defaults(run=run_history)
 
 
@@ -110,7 +113,10 @@ def run_history(options: argparse.Namespace) -> ExitCode:
         KeyboardInterrupt: it was ended; what was measured before is kept.
     """
     if options.show:
-        print(tables(report_of_folder(options.results)), end="")
+        shown = report_of_folder(options.results)
+        if options.html is not None:
+            _write_page(options.html, page(shown))
+        print(tables(shown), end="")
         return ExitCode.OK
     thresholds = load_thresholds(options.thresholds, METRICS, FIGURES)
     question = question_of(thresholds, options.scenario, options.generations, options.minutes)
@@ -183,17 +189,28 @@ def _concluded(
         ),
         _notes(results.values()),
     )
-    text = tables(report)
+    text, html = tables(report), page(report)
     try:
         write_atomically(options.results / "history.json", json.dumps(_as_json(report), indent=1) + "\n")
         write_atomically(options.results / "history.md", text)
+        write_atomically(options.results / "history.html", html)
         if any(line.metric in DRAWN for line in report.lines):
             write_atomically(options.results / "history.svg", chart(report))
     except OSError as error:
         raise StackFailed(f"{options.results}: the tables could not be written: {error.strerror}") from error
+    if options.html is not None:
+        _write_page(options.html, html)
     print(text, end="")
     # What cannot be installed will not be so tomorrow either; what failed may.
     return ExitCode.INCOMPLETE if any(one.kind in ("failed", "unfit") for one in left_out) else ExitCode.OK
+
+
+def _write_page(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    except OSError as error:
+        raise StackFailed(f"--html {path}: it could not be written: {error.strerror}; name another file") from error
 
 
 def _notes(results: Iterable[Result]) -> tuple[tuple[str, str], ...]:

@@ -47,6 +47,13 @@ class Point:
         """Whether it is what the others stand beside."""
         return self.slowdown == ANCHOR
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """How far its interval reaches below and above it; not a number where it has no end, and nothing is drawn."""
+        if not (self.low > 0 and math.isfinite(self.high)):
+            return math.nan, math.nan
+        return self.value - self.low, self.high - self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

@@ -48,6 +48,8 @@ KEPT: Final[Mapping[str, Kept]] = {
     HEADER: Kept("overhead by its own header, p50", "ms", _header_overhead_ms),
     **{f"latency_p{p}_ms": Kept(f"latency, p{p}", "ms", FIGURES[f"latency_p{p}_ms"]) for p in (50, 95, 99)},
 }
+#: What is drawn over the versions, in this order.
+DRAWN: Final = (OVERHEAD, CPU, RSS, START)
 #: Other names of the same.
 _ALSO: Final = {"rss_bytes": RSS}
 

@@ -49,24 +49,36 @@ def tables(report: Report) -> str:
 
 
 def _heading(report: Report) -> str:
-    host, anchor = report.conditions, report.conditions.anchor
     return f"""\
-# Versions beside {anchor}
+# Versions beside {report.conditions.anchor}
 
 Made by
 
     {report.command}
 
+{made_words(report)}
+"""
+
+
+def made_words(report: Report) -> str:
+    """How figures were made, and how they are shown."""
+    host, anchor = report.conditions, report.conditions.anchor
+    return f"""\
 Each version was started several times, each time beside a fresh {anchor}, and both were asked in turn: scenario
 {host.scenario} of thresholds.yaml, dependencies {host.deps}, Python {host.python_version}, {host.cores} cores
 {host.cpu_model or "of an unknown model"}. In a cell stands the ratio of the two (above 0 % is worse, whatever the
 metric) with its {share_words(CONFIDENCE)} interval, t over the starts; in front of it the same as a figure: the ratio
-times what {anchor} took on average over the whole series.
-"""
+times what {anchor} took on average over the whole series."""
 
 
 def _versions(report: Report) -> str:
-    shown = [line for metric in COLUMNS for line in report.lines if line.metric == metric]
+    head, body = version_rows(report)
+    return table(head, body) + "\n" if body else "Nothing is measured.\n"
+
+
+def version_rows(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Columns, and a row for each version that has any figure."""
+    shown = _shown(report)
     head = ["version", "starts", *(line.title for line in shown)]
     body = []
     for name in report.order:
@@ -75,9 +87,11 @@ def _versions(report: Report) -> str:
         if any(points):
             cells = [_cell(point, line) for point, line in zip(points, shown, strict=True)]
             body.append([name, str(starts) if starts else "", *cells])
-    if not body:
-        return "Nothing is measured.\n"
-    return table(head, body) + "\n"
+    return head, body
+
+
+def _shown(report: Report) -> list[Line]:
+    return [line for metric in COLUMNS for line in report.lines if line.metric == metric]
 
 
 def _cell(point: Point | None, line: Line) -> str:
@@ -104,19 +118,23 @@ def ends(low: float, high: float) -> str:
 
 
 def _steps(report: Report) -> str:
-    shown = [line for metric in COLUMNS for line in report.lines if line.metric == metric]
-    found = [(line, change) for line in shown for change in marked(line)]
-    pairs = max((len(line.points) for line in shown), default=1) - 1
-    words = f"""\
-## Steps
+    head, body = step_rows(report)
+    found = table(head, body) if body else "None was found.\n"
+    return f"## Steps\n\n{step_words(report)}\n\n{found}"
 
+
+def step_words(report: Report) -> str:
+    """What a step is, and how often one is false."""
+    pairs = max((len(line.points) for line in _shown(report)), default=1) - 1
+    return f"""\
 A step is a change between two neighbours of the table, either way, through the anchor: the difference of two log
 ratios, its variance the sum of theirs. For each metric the chance that any pair of neighbours (there are up to {pairs})
 is called a step where nothing changed is at most {share_words(ALPHA)} (Holm), and p is adjusted for that. Each
-interval is one of {share_words(CONFIDENCE)} for itself. Above 0 % is worse.
-"""
-    if not found:
-        return f"{words}\nNone was found.\n"
+interval is one of {share_words(CONFIDENCE)} for itself. Above 0 % is worse."""
+
+
+def step_rows(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Columns, and a row for each step."""
     body = [
         [
             line.title,
@@ -125,33 +143,36 @@ interval is one of {share_words(CONFIDENCE)} for itself. Above 0 % is worse.
             ends(change.step.change.low((1 - CONFIDENCE) / 2), change.step.change.high((1 - CONFIDENCE) / 2)),
             f"{change.step.p_adjusted:.2g}",
         ]
-        for line, change in found
+        for line in _shown(report)
+        for change in marked(line)
     ]
-    return f"{words}\n{table(['metric', 'versions', 'change', 'interval', 'p'], body)}"
+    return ["metric", "versions", "change", "interval", "p"], body
 
 
 def _notes(report: Report) -> str:
     if not report.notes:
         return ""
-    words = f"""\
-## What versions bring with them
+    found = table(["version", "difference"], [[name, note] for name, note in report.notes])
+    return f"## What versions bring with them\n\n{note_words(report)}\n\n{found}"
 
+
+def note_words(report: Report) -> str:
+    """What a report's notes are."""
+    return f"""\
 Beside their packages, and without being asked; baseline is {report.conditions.anchor}. It is part of what a version
-costs, and explains some of it.
-"""
-    return f"{words}\n{table(['version', 'difference'], [[name, note] for name, note in report.notes])}"
+costs, and explains some of it."""
 
 
 def _left_out(report: Report) -> str:
     if not report.left_out:
         return ""
-    body = [[name, _shortened(reason)] for name, reason in report.left_out]
+    body = [[name, shortened(reason).replace("|", "\\|")] for name, reason in report.left_out]
     return f"## Left out\n\n{table(['version', 'why'], body)}\n"
 
 
-def _shortened(reason: str) -> str:
+def shortened(reason: str) -> str:
     """The first line, which says what happened; logs follow it."""
-    first = reason.strip().partition("\n")[0].replace("|", "\\|")
+    first = reason.strip().partition("\n")[0]
     return first if len(first) <= SHOWN_REASON_CHARS else first[:SHOWN_REASON_CHARS] + " …"
 
 

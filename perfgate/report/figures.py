@@ -38,6 +38,8 @@ GRID: Final = "#030303"
 LIMIT: Final = "#040404"
 BAND: Final = "#050505"
 FAULT: Final = "#060606"
+WORSE: Final = "#080101"
+BETTER: Final = "#080202"
 SERIES: Final = ("#070101", "#070202", "#070303", "#070404", "#070505", "#070606")
 VARIABLES: Final[Mapping[str, str]] = {
     INK: "var(--ink)",
@@ -46,6 +48,8 @@ VARIABLES: Final[Mapping[str, str]] = {
     LIMIT: "var(--limit)",
     BAND: "var(--band)",
     FAULT: "var(--fault)",
+    WORSE: "var(--fail)",
+    BETTER: "var(--pass)",
     **{colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, 1)},
 }
 MARKERS: Final = ("o", "s", "^", "D", "v", "P")
@@ -143,7 +147,7 @@ def latency_drawing(picture: LatencyPicture, name: str) -> Drawing:
         axes.set_xlabel("percentile of requests")
         values = [value for curve in picture.curves for value in curve.values_ms]
         _scale(axes, [*values, *(mark.value_ms for mark in picture.marks)], f"{picture.what}, ms")
-        _legend(figure, axes)
+        legend(figure, axes)
 
     shown = [p for p in ANCHORS if any(curve.at_ms(p) is not None for curve in picture.curves)]
     rows = [(curve.arm, f"{curve.requests:,}", *(_ms(curve.at_ms(p)) for p in shown)) for curve in picture.curves]
@@ -166,7 +170,7 @@ def latency_drawing(picture: LatencyPicture, name: str) -> Drawing:
         f"Limits: {'; '.join(limits)}." if limits else "No limit is drawn here."
     )
     columns = ("arm", "requests", *(f"p{p:g}" for p in shown))
-    return _drawn(draw, name, title, words, columns, rows)
+    return drawn(draw, name, title, words, columns, rows)
 
 
 def rounds_drawing(picture: RoundsPicture, name: str) -> Drawing:
@@ -205,7 +209,7 @@ def rounds_drawing(picture: RoundsPicture, name: str) -> Drawing:
         axes.set_xlabel("generation; its rounds from left to right")
         label = "slowdown" if picture.unit == "%" else picture.title
         axes.set_ylabel("\n".join(textwrap.wrap(f"{label}, {picture.unit}", LABEL_CHARS_MAX)))
-        _legend(figure, axes)
+        legend(figure, axes)
 
     title = f"{picture.title[0].upper()}{picture.title[1:]}, by round and generation"
     rows = [
@@ -225,7 +229,7 @@ def rounds_drawing(picture: RoundsPicture, name: str) -> Drawing:
     if not few:
         words.append(f"More than {DRAWN_ROUNDS_MAX:,} rounds are not drawn one by one.")
     columns = ("generation", "rounds", "figure", "lowest round", "highest round")
-    return _drawn(draw, name, title, " ".join(words), columns, rows)
+    return drawn(draw, name, title, " ".join(words), columns, rows)
 
 
 def use_drawing(picture: UsePicture, name: str) -> Drawing:
@@ -259,7 +263,7 @@ def use_drawing(picture: UsePicture, name: str) -> Drawing:
         above.set_ylabel("CPU in use, cores")
         below.set_ylabel("resident memory, MiB")
         below.set_xlabel("time since the first window, s")
-        _legend(figure, above)
+        legend(figure, above)
 
     rows = []
     for line in picture.lines:
@@ -287,7 +291,7 @@ def use_drawing(picture: UsePicture, name: str) -> Drawing:
     if faults:
         words += f" A dependency failed from {', '.join(faults)}; these periods are shaded."
     columns = ("arms", "generation", "windows", "cores, mean", "cores, max", "MiB, first", "MiB, last", "MiB, max")
-    return _drawn(draw, name, "CPU and memory over time", words, columns, rows, TALL_IN)
+    return drawn(draw, name, "CPU and memory over time", words, columns, rows, TALL_IN)
 
 
 def load_drawing(picture: LoadPicture, name: str) -> Drawing:
@@ -307,7 +311,7 @@ def load_drawing(picture: LoadPicture, name: str) -> Drawing:
         axes.set_xlabel("throughput, requests answered a second")
         values = [value for points in picture.of_arms.values() for p in points for value in (p.p50_ms, p.p95_ms)]
         _scale(axes, values, "latency, ms")
-        _legend(figure, axes)
+        legend(figure, axes)
 
     rows = [
         (arm, point.load, f"{point.throughput_rps:.4g}", f"{point.p50_ms:.3g}", f"{point.p95_ms:.3g}")
@@ -317,10 +321,10 @@ def load_drawing(picture: LoadPicture, name: str) -> Drawing:
     said = [f"{arm} under {load}: {rps} requests/s, p50 {p50} ms, p95 {p95} ms" for arm, load, rps, p50, p95 in rows]
     words = f"Throughput and latency. {'; '.join(said)}."
     columns = ("arm", "load", "requests/s", "p50, ms", "p95, ms")
-    return _drawn(draw, name, "Throughput and latency", words, columns, rows)
+    return drawn(draw, name, "Throughput and latency", words, columns, rows)
 
 
-def _drawn(
+def drawn(
     draw: Callable[[Figure], None],
     name: str,
     title: str,
@@ -329,6 +333,14 @@ def _drawn(
     rows: Sequence[tuple[str, ...]],
     height_in: float = HEIGHT_IN,
 ) -> Drawing:
+    """A picture, drawn in the way of all of them.
+
+    Args:
+        draw: puts it onto a figure, in colours of `VARIABLES`.
+        name: of the drawing, unique in its page.
+        title, description, columns, rows: see `Drawing`.
+        height_in: of the figure.
+    """
     # Whatever is set up for whoever draws it: the same record makes the same picture on every host.
     with styles.context(["default", {**_STYLE, "svg.hashsalt": name}]), warnings.catch_warnings():
         # A name in a script that matplotlib's own font lacks is the browser's to draw.
@@ -396,7 +408,8 @@ def _scale(axes: Axes, values: Sequence[float], label: str) -> None:
         axes.set_ylabel(label)
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
+def legend(figure: Figure, axes: Axes) -> None:
+    """Say above the axes what is what."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(3, max(1, len(labels))))
 

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from perfgate.history.chart import BETTER_COLOUR, DRAWN, WORSE_COLOUR, chart
+from perfgate.history.chart import BETTER_COLOUR, WORSE_COLOUR, chart
 from perfgate.history.lines import lines
-from perfgate.history.metrics import START
+from perfgate.history.metrics import DRAWN, START
 from perfgate.history.result import Result
 from perfgate.history.table import Report
 from tests.harness.history.conftest import CONDITIONS, LEVELS, left_out, measured
@@ -40,6 +40,7 @@ def test_it_shows_versions_units_and_steps_as_text() -> None:
     found = words(chart(report()))
     for text in ("1.79.3", "1.80.0", "1.82.6", "1.83.1", "CPU per request, ms", "memory, MiB", "start-up time, s"):
         assert text in found
+    assert "version" in found
     assert "1.81.0" not in found
     assert found.count("+20.0 %") >= len(DRAWN)
     assert found.count("-12.5 %") >= len(DRAWN)

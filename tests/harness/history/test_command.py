@@ -14,6 +14,7 @@ from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode
 from perfgate.history import command
 from perfgate.history.measuring import Unfit
+from perfgate.history.page import page
 from perfgate.history.results_file import read_results
 from perfgate.history.series import Standing
 from perfgate.stack.environments import EnvironmentCache
@@ -39,6 +40,7 @@ def test_releases_between_two_are_measured_and_shown(
     for refused in ("1.82.7", "1.82.8"):
         assert f"| {refused} | refused: it was published by an attacker and steals credentials |" in printed
     ElementTree.fromstring((tmp_path / "history.svg").read_text())
+    assert (tmp_path / "history.html").read_text() == "a page of 1.79.3, 1.80.5, 1.82.6, 1.106.2"
     found = json.loads((tmp_path / "history.json").read_text())
     assert found["conditions"]["anchor"] == "1.79.3"
     assert {line["metric"] for line in found["lines"]} >= {"cpu_per_request_ms", "start_s", "rss_mib"}
@@ -132,6 +134,29 @@ def test_show_measures_nothing_and_writes_nothing(
     assert "| 1.80.5 | not to be had |" in printed
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
     assert host.asked == ["1.80.5", "1.82.6"]
+
+
+def test_the_page_is_written_where_it_is_asked_for_too_also_of_what_was_measured_before(
+    tmp_path: Path, host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series, of_run, of_folder = tmp_path / "series", tmp_path / "new/run.html", tmp_path / "folder.html"
+    assert history(series, "--list", "1.79.3,1.80.5,1.82.6", "--html", str(of_run)) == ExitCode.OK
+    assert history(series, "--show", "--html", str(of_folder)) == ExitCode.OK
+    pages = {path.read_text() for path in (series / "history.html", of_run, of_folder)}
+    assert pages == {"a page of 1.79.3, 1.80.5, 1.82.6"}
+    assert history(series, "--show", "--html", str(series)) == ExitCode.STACK_FAILED
+    assert f"--html {series}: it could not be written: Is a directory; name another file" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_page_has_a_figure_for_all_that_is_drawn(
+    tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "page", page)
+    history(tmp_path, "--list", "1.79.3,1.80.5,1.82.6")
+    text = (tmp_path / "history.html").read_text()
+    assert text.count("<figure>") == 4
+    assert "1.80.5 → 1.82.6" in text
 
 
 def test_show_leaves_out_what_was_measured_otherwise(

@@ -1,4 +1,4 @@
-"""Does a real browser draw the report: light and dark, on a desk and on a phone, without asking anybody for anything?
+"""Does a real browser draw the report, and that of a history: light, dark, on a desk, on a phone, asking nobody?
 
 Debian's chromium (or a Google Chrome that is there), headless, driven by Playwright. Screenshots of what was looked at
 stay in `.perfgate/browser`.
@@ -18,9 +18,13 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 
 from perfgate.cli import main
 from perfgate.experiment.measurement import FaultCycle, GatewayUse, Measurement, Window
+from perfgate.history.lines import lines
+from perfgate.history.page import page as page_of_history
+from perfgate.history.table import Report
 from perfgate.record import SCHEMA_VERSION, Record
 from perfgate.record_entries import measurement_record
 from tests.harness import synthetic
+from tests.harness.history.conftest import CONDITIONS, measured
 from tests.harness.report.conftest import HOST, a_compared_judgement, a_judgement, a_record, two_arms
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -135,6 +139,19 @@ def report_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty releases, of which each sixth is another 12 % worse, and the last better again."""
+    names = [f"1.{number}.3" for number in range(80, 100)]
+    ratios = {name: 1.12 ** (number // 6) for number, name in enumerate(names)} | {names[-1]: 1.0}
+    order = (CONDITIONS.anchor, *names)
+    drawn = lines(order, {name: measured(name, ratio) for name, ratio in ratios.items()}, CONDITIONS.anchor)
+    series = Report("perfgate history --from 1.79", CONDITIONS, order, drawn, (("1.82.7", "refused: it steals"),))
+    path = tmp_path_factory.mktemp("history") / "history.html"
+    path.write_text(page_of_history(series), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
@@ -191,12 +208,16 @@ widths = pytest.mark.parametrize("width_px", [DESK_PX, PHONE_PX])
 def test_every_plot_is_drawn_and_readable(
     opened: Callable[..., Seen], report: Path, scheme: Scheme, width_px: int
 ) -> None:
-    page = opened(report, scheme, width_px).page
+    assert_readable(opened(report, scheme, width_px).page, f"report-{scheme}-{width_px}", FIGURES, width_px)
+
+
+def assert_readable(page: Page, name: str, figures: int, width_px: int) -> None:
+    """Every figure is drawn and can be read; a screenshot of that name stays."""
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"report-{scheme}-{width_px}.png", full_page=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     found = page.evaluate(LOOK)
-    assert len(found) == FIGURES
+    assert len(found) == figures
     for look in found:
         assert look["width"] > 300
         assert look["height"] > 200
@@ -294,6 +315,22 @@ def test_without_scripts_everything_is_there_but_the_download(opened: Callable[.
     assert page.locator("figure svg").count() == FIGURES
     assert page.locator("figure svg").first.is_visible()
     assert page.get_by_text("The download needs scripts").is_visible()
+
+
+@looks
+@widths
+def test_a_history_is_drawn_and_readable_without_asking_anybody_and_keeps_nobody_out(
+    opened: Callable[..., Seen], history: Path, scheme: Scheme, width_px: int
+) -> None:
+    seen = opened(history, scheme, width_px)
+    assert_readable(seen.page, f"history-{scheme}-{width_px}", 4, width_px)
+    seen.page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width_px
+    seen.page.wait_for_load_state("networkidle")
+    assert seen.complaints == []
+    assert [address for address in seen.asked_for if not address.startswith("data:")] == [history.as_uri()]
+    found = Axe().run(seen.page).response["violations"]
+    assert [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found] == []
 
 
 def test_what_a_record_holds_does_not_run(opened: Callable[..., Seen], tmp_path: Path) -> None:
