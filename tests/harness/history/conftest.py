@@ -333,13 +333,18 @@ class Host:
         return FakeMeasurer(question, conditions, self.cache, self.errors, self.asked, self.ratios, self.notes)
 
 
-@pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.chdir(ROOT)
-    host = Host()
+def put_in_place(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the commands find a host in the place of the real stack."""
     monkeypatch.setattr("perfgate.stack.environments.EnvironmentCache.of_user", lambda environ: host.cache)
     monkeypatch.setattr("perfgate.history.measuring.check_memory", lambda question, anchor: None)
     monkeypatch.setattr(command, "page", lambda report: f"a page of {', '.join(report.order)}")  # which takes a second
     for module in (command, bisect_command):
         monkeypatch.setattr(module, "Measurer", host.measurer)
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.chdir(ROOT)
+    host = Host()
+    put_in_place(host, monkeypatch)
     return host
