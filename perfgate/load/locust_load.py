@@ -358,5 +358,6 @@ def _headers(target: Target) -> Mapping[str, str]:
         "Accept": "application/json",
         "Accept-Encoding": "identity",
         "Content-Type": "application/json",
+        **dict(target.headers),
     }
     return headers if target.api_key is None else headers | {"Authorization": f"Bearer {target.api_key}"}

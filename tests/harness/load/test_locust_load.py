@@ -1,6 +1,7 @@
 """Do a Locust worker's users send when they are meant to, what nobody else sends, and is all of it counted?"""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,19 @@ def test_users_of_all_workers_begin_as_those_of_one_generator_would() -> None:
 
 def test_a_worker_that_is_given_a_user_more_than_its_share_has_it_begin_like_another() -> None:
     assert first_dues_ms(begun(Clock(), worker=1, workers=2, think_time_s=0.4), 3) == [100, 300, 100]
+
+
+def test_what_a_gateway_has_to_be_told_by_headers_is_in_every_request() -> None:
+    """Portkey's says nothing of where the endpoint is without them."""
+    asked = load_job("http://h:1/v1", users=1)
+    (target,) = asked.targets
+    told = replace(asked, targets=(replace(target, headers=(("x-portkey-provider", "openai"),)),))
+    load = WindowLoad(Share(1, told, b"00000000-0000-0000-0000-", 0, 1), Clock())
+    load.begin(BEGINS_MS * MS_NS)
+    (due_ms,) = first_dues_ms(load, 1)
+    headers = sent(load, BEGINS_MS + due_ms).headers
+    assert headers["x-portkey-provider"] == "openai"
+    assert headers["Content-Type"] == "application/json"
 
 
 def test_users_who_are_spawned_one_by_one_send_at_once() -> None:
