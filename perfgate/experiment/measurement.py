@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from perfgate.experiment.arms import CANDIDATE, Arm
 from perfgate.load.result import ErrorCount, LoadResult
-from perfgate.load.schedule import Schedule
+from perfgate.load.schedule import ClosedLoop, Schedule
 from perfgate.measure.histogram import Histogram
 from perfgate.stats.proportion import proportion_interval
 from perfgate.stats.resampling import (
@@ -340,17 +340,31 @@ class Measurement:
 
     def window_rps(self, arm: str = "gateway") -> Estimate:
         """Requests that succeeded, by the second of their windows, without the drains: the rate of users who think."""
-        windows = self.of_arm(arm)
-        succeeded = np.array([window.load.succeeded for window in windows], dtype=float)
-        seconds = np.array([window.load.window_closed_mono_s - window.load.window_opened_mono_s for window in windows])
+        succeeded, seconds = self._succeeded_and_window_s(arm)
         return self._ratio_of_sums("window_rps", "requests/s", succeeded, seconds, arm)
 
     def mean_ms(self, arm: str = "gateway") -> Estimate:
         """Mean latency from the intended start, of all requests of all windows."""
-        latencies = [window.load.latency for window in self.of_arm(arm)]
-        counts = np.array([latency.count for latency in latencies], dtype=float)
-        total_ms = np.array([latency.mean_ms() * latency.count if latency.count else 0.0 for latency in latencies])
+        total_ms, counts = self._latency_ms_and_counts(arm)
         return self._ratio_of_sums("mean_ms", "ms", total_ms, counts, arm)
+
+    def think_time_law_ratio(self, arm: str = "gateway") -> Estimate:
+        """`window_rps` divided by what so many users send by the law, users / (mean think time + mean latency).
+
+        Both come from the same resampled rounds, so that a round which was slow moves both.
+
+        Raises:
+            NotMeasured: the load has no users who think.
+            EmptyRound: no request of a round was answered.
+        """
+        load = self.schedule
+        if not isinstance(load, ClosedLoop) or not load.mean_think_time_s:
+            raise NotMeasured(f"{self.scenario}: its load has no users who think")
+        weights = self._weights()
+        rps = weighted_ratios(*self._succeeded_and_window_s(arm), weights)
+        mean_ms = weighted_ratios(*self._latency_ms_and_counts(arm), weights)
+        by_law_rps = load.users / (load.mean_think_time_s + mean_ms / 1000)
+        return self._estimate("think_time_law_ratio", "", rps / by_law_rps, requests=self.requests(arm))
 
     def cpu_ms_per_request(self, arm: str = "gateway") -> Estimate:
         """CPU of the gateway's process tree per completed request, background work of the window included."""
@@ -501,6 +515,19 @@ class Measurement:
         return succeeded, np.array(
             [window.load.drained_mono_s - window.load.window_opened_mono_s for window in windows]
         )
+
+    def _succeeded_and_window_s(self, arm: str) -> "_Sums":
+        """Requests that succeeded, and seconds of windows without drains, of each round."""
+        loads = [window.load for window in self.of_arm(arm)]
+        succeeded = np.array([load.succeeded for load in loads], dtype=float)
+        return succeeded, np.array([load.window_closed_mono_s - load.window_opened_mono_s for load in loads])
+
+    def _latency_ms_and_counts(self, arm: str) -> "_Sums":
+        """Latency of all requests that were answered, added up, and how many these are, of each round."""
+        latencies = [window.load.latency for window in self.of_arm(arm)]
+        counts = np.array([latency.count for latency in latencies], dtype=float)
+        total_ms = np.array([latency.mean_ms() * latency.count if latency.count else 0.0 for latency in latencies])
+        return total_ms, counts
 
     def _rss_mib_and_ones(self, arm: str) -> "_Sums":
         """Resident memory after each round's window, and what makes a mean of it."""

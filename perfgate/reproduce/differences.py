@@ -4,23 +4,29 @@ Comes in: what a table was run with. Goes out: a `Difference` for every setting 
 that are the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from perfgate.experiment.arms import DATABASE_FLUSH_MAX_S, DATABASE_FLUSH_S, GatewaySpec
 from perfgate.load.schedule import ClosedLoop
-from perfgate.reproduce.published import SETTINGS
+from perfgate.reproduce.published import NOT_SAID, SETTINGS, PageRun
 from perfgate.reproduce.reproduced import Difference
 from perfgate.reproduce.table import Reproduction
 from perfgate.stack.callbacks import FLUSH_S
 from perfgate.stack.prisma_engine import PrismaMode
 
-NOT_SAID: Final = "not said"
 _MIB: Final = 2**20
 
 
 def differences_of(
-    specs: Mapping[str, GatewaySpec], load: ClosedLoop, rounds: int, why_no_thinking: str, reproduction: Reproduction
+    specs: Mapping[str, GatewaySpec],
+    load: ClosedLoop,
+    rounds: int,
+    page: PageRun,
+    reproduction: Reproduction,
+    *,
+    why_no_thinking: str = "",
+    own: Sequence[Difference] = (),
 ) -> tuple[Difference, ...]:
     """Every setting of the load, of the gateways and of what stands around them that is not the page's.
 
@@ -28,26 +34,20 @@ def differences_of(
         specs: the gateways by arm.
         load: of their windows.
         rounds: so many windows of each.
-        why_no_thinking: where users do not think, why.
+        page: what it says of this table's run.
         reproduction: the run.
+        why_no_thinking: where users do not think, why.
+        own: of the table itself.
     """
-    low_s, high_s = SETTINGS.think_time_s
+    litellm = next(spec for spec in specs.values() if spec.product == "litellm")
     found = [
-        Difference("load generator", "Locust", "perfgate's closed loop; latency from the intended start"),
+        _generator(reproduction),
         Difference("users", f"{SETTINGS.users:,}", f"{load.users:,}") if load.users != SETTINGS.users else None,
-        Difference(
-            "their start",
-            f"{SETTINGS.users_per_s} a second",
-            f"within the first {load.think_time_s or 1:g} s, spread evenly",
-        ),
-        Difference(
-            "think time",
-            f"{low_s:g} to {high_s:g} s, evenly spread",
-            f"{load.think_time_s:g} s each time, their mean" if load.think_time_s else f"none: {why_no_thinking}",
-        ),
+        _start(load),
+        _thinking(load, why_no_thinking),
         Difference(
             "length",
-            NOT_SAID,
+            page.length,
             f"{rounds} windows of {load.window_s:g} s for each arm, interleaved in random order",
         ),
         Difference(
@@ -55,8 +55,9 @@ def differences_of(
             "Locust's: two digits above 100 ms",
             "HdrHistogram's, three digits, of all windows merged",
         ),
-        Difference("LiteLLM", NOT_SAID + " (v1.79.1-stable beside Portkey)", str(reproduction.settings.gateway)),
-        *_of_gateways(specs, reproduction.gateway_cores),
+        Difference("LiteLLM", page.litellm, str(litellm.source)) if page.litellm != str(litellm.source) else None,
+        *own,
+        *_of_gateways(litellm, page, reproduction.gateway_cores),
         *_of_services(specs, reproduction.settings.prisma_engine),
         Difference(
             "endpoint", "a fake OpenAI endpoint elsewhere", "perfgate's mock, on the same host, answers at once"
@@ -65,23 +66,58 @@ def differences_of(
     return tuple(difference for difference in found if difference is not None)
 
 
-def _of_gateways(specs: Mapping[str, GatewaySpec], cores: int) -> list[Difference | None]:
-    one = next(iter(specs.values()))
-    page = f"{SETTINGS.vcpus} vCPU, {SETTINGS.memory_gb} GB each"
+def _generator(reproduction: Reproduction) -> Difference:
+    if reproduction.settings.locust is None:
+        return Difference("load generator", "Locust", "perfgate's closed loop; latency from the intended start")
+    workers = reproduction.settings.locust.words
+    return Difference(
+        "load generator",
+        "Locust's HttpUser",
+        f"Locust's FastHttpUser, workers: {workers}; latency from the intended start",
+    )
+
+
+def _start(load: ClosedLoop) -> Difference | None:
+    if load.spawn_per_s is None:
+        here = "within the first second, spread evenly"
+    elif load.spawn_per_s != SETTINGS.users_per_s:
+        here = f"{load.spawn_per_s:g} a second, all are there after {load.users / load.spawn_per_s:.3g} s"
+    else:
+        return None
+    after_s = SETTINGS.users / SETTINGS.users_per_s
+    return Difference("their start", f"{SETTINGS.users_per_s} a second, all are there after {after_s:g} s", here)
+
+
+def _thinking(load: ClosedLoop, why_not: str) -> Difference | None:
+    low_s, high_s = SETTINGS.think_time_s
+    if (load.think_time_s, load.longest_think_time_s) == (low_s, high_s):
+        return None
+    here = f"{load.think_time_s:.3g} to {load.longest_think_time_s:.3g} s, evenly spread"
+    return Difference(
+        "think time",
+        f"{low_s:g} to {high_s:g} s, evenly spread",
+        here if load.mean_think_time_s else f"none: {why_not}",
+    )
+
+
+def _of_gateways(one: GatewaySpec, page: PageRun, cores: int) -> list[Difference | None]:
+    said = f"{SETTINGS.vcpus} vCPU, {SETTINGS.memory_gb} GB each"
     if one.cpus_per_instance == SETTINGS.vcpus and one.memory_per_instance_bytes == SETTINGS.memory_gb * 1024 * _MIB:
         machine = None
     elif one.cpus_per_instance or one.memory_per_instance_bytes:
         limits = [f"{one.cpus_per_instance:g} cores"] if one.cpus_per_instance else []
         limits += [f"{one.memory_per_instance_bytes // _MIB} MiB"] if one.memory_per_instance_bytes else []
-        machine = Difference("machine of an instance", page, f"a container of {', '.join(limits)} on one host")
+        machine = Difference("machine of an instance", said, f"a container of {', '.join(limits)} on one host")
     else:
         here = f"all instances of all arms share {cores} {'core' if cores == 1 else 'cores'} of one host"
-        machine = Difference("machine of an instance", page, here + ", without a limit of memory")
-    workers = one.workers
+        machine = Difference("machine of an instance", said, here + ", without a limit of memory")
     return [
         machine,
-        Difference("workers of an instance", str(SETTINGS.workers), str(workers))
-        if workers != SETTINGS.workers
+        Difference("instances of a gateway", str(page.instances), str(one.instances))
+        if page.instances not in (None, one.instances)
+        else None,
+        Difference("workers of an instance", str(SETTINGS.workers), str(one.workers))
+        if one.workers != SETTINGS.workers
         else None,
     ]
 

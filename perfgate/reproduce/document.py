@@ -1,17 +1,18 @@
 """How does the page look beside what was measured? Records in, Markdown out.
 
-Comes in: what came of every table that was run (`Reproduced`), and nothing else. Goes out: the text of
-docs/reproduction.md; the caller writes it.
+Comes in: what came of every table that was run (`Reproduced`), why others were not (`Unmeasured`), and nothing else.
+Goes out: the text of docs/reproduction.md; the caller writes it.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from itertools import groupby
+from typing import Final, Literal
 
 from perfgate.reproduce.published import SETTINGS, FigureName
-from perfgate.reproduce.reproduced import Ratio, Reproduced, Row
+from perfgate.reproduce.reproduced import Law, Ratio, Reproduced, Row, Unmeasured
 
-#: How far the law may be off. The page's own figures keep to it within 1 % by the median with four instances; a window
-#: that begins and ends in the middle of some users' turns is off by 1 to 2 %.
+#: How far the law may be off. The page's own figures keep to it within 2.5 % by the median; a window that begins and
+#: ends in the middle of some users' turns is off by 1 to 2 %.
 LAW_TOLERANCE: Final = 0.03
 NAMES: Final[dict[FigureName, str]] = {
     "median_ms": "median, ms",
@@ -19,6 +20,20 @@ NAMES: Final[dict[FigureName, str]] = {
     "p99_ms": "p99, ms",
     "mean_ms": "mean, ms",
     "throughput_rps": "requests/s",
+    "requests": "requests",
+    "failed_requests": "failed requests",
+    "overhead_p50_ms": "more than without a gateway, p50, ms",
+    "overhead_p95_ms": "more than without a gateway, p95, ms",
+    "first_delta_p50_ms": "first delta, p50, ms",
+    "first_delta_p95_ms": "first delta, p95, ms",
+    "opening_p50_ms": "opening a session, p50, ms",
+    "opening_p95_ms": "opening a session, p95, ms",
+    "opening_overhead_p50_ms": "opening, more than without a gateway, p50, ms",
+    "opening_overhead_p95_ms": "opening, more than without a gateway, p95, ms",
+    "held_sessions": "sessions held at any time",
+    "cpu_per_request_ms": "CPU a request, ms",
+    "cores_used": "cores used",
+    "rss_mib": "memory, MiB",
 }
 NOT_FIT: Final = "generator, mock and host were not fit, so these figures say nothing of the gateway"
 AGGREGATED: Final = "\"Aggregated\" is the page's: requests and the header in one heap. It is no latency of anybody's."
@@ -31,32 +46,58 @@ rounds of one start of each gateway: they do not hold what differs from one star
 figures compare only where nothing in "Settings that differ" matters.
 """
 
+#: Whether the whole interval of measured / predicted is within the tolerance, wholly outside, or neither.
+Standing = Literal["confirmed", "refuted", "open"]
 
-def document(tables: Sequence[Reproduced]) -> str:
+
+def document(tables: Sequence[Reproduced | Unmeasured]) -> str:
     """The whole page.
 
     Args:
         tables: in the order in which they are to stand; at least one.
     """
     if not tables:
-        raise ValueError("a document needs at least one table that was run")
-    parts = [_HEAD, *_law(tables)]
+        raise ValueError("a document needs at least one table")
+    run = [table for table in tables if isinstance(table, Reproduced)]
+    parts = [_HEAD, *_law(run), *_law_of_the_page(tables)]
     for table in tables:
-        parts.append("\n".join(_table(table)))
+        parts.append("\n".join(_table(table) if isinstance(table, Reproduced) else _unmeasured(table)))
     return "\n".join(parts).rstrip() + "\n"
+
+
+def law_standing(law: Law) -> Standing:
+    """What the run of one arm says of the law."""
+    low, high = law.low_ratio - 1, law.high_ratio - 1
+    if low >= -LAW_TOLERANCE and high <= LAW_TOLERANCE:
+        return "confirmed"
+    return "refuted" if low > LAW_TOLERANCE or high < -LAW_TOLERANCE else "open"
 
 
 def law_words(tables: Sequence[Reproduced]) -> str:
     """Whether users / (think time + latency) was confirmed, in words; runs whose apparatus was not fit say nothing."""
-    laws = [law for table in tables if not table.complaints for law in table.law]
+    laws = [(table.title, law) for table in tables if not table.complaints for law in table.law]
     if not laws:
         return "neither confirmed nor refuted: generator, mock and host were not fit in any run with users who think"
-    worst = max(laws, key=lambda law: abs(law.error_ratio))
-    holds = abs(worst.error_ratio) <= LAW_TOLERANCE
-    return (
-        f"{'confirmed' if holds else 'refuted'}: what was sent is off by {worst.error_ratio * 100:+.1f} % at most, "
-        f"{LAW_TOLERANCE:.0%} are allowed"
-    )
+    by_standing = {law_standing(law): (title, law) for title, law in laws}
+    if "refuted" in by_standing:
+        return f"refuted: what was sent is off by {_off_words(*by_standing['refuted'])}"
+    if "open" in by_standing:
+        return (
+            f"neither confirmed nor refuted: what was sent is off by {_off_words(*by_standing['open'])}, and the "
+            "interval has both in it"
+        )
+    title, worst = max(laws, key=lambda found: abs(found[1].error_ratio))
+    return f"confirmed: what was sent is off at most by {_off_words(title, worst)}"
+
+
+def _off_words(title: str, law: Law) -> str:
+    return f"{_off(law)} with {law.arm} of the table {title!r}, where {LAW_TOLERANCE:.0%} are allowed"
+
+
+def _off(law: Law) -> str:
+    """By how much the law is off, and its interval."""
+    low, high = law.low_ratio - 1, law.high_ratio - 1
+    return f"{law.error_ratio * 100:+.1f} % ({low * 100:+.1f} to {high * 100:+.1f})"
 
 
 def _law(tables: Sequence[Reproduced]) -> list[str]:
@@ -67,18 +108,54 @@ def _law(tables: Sequence[Reproduced]) -> list[str]:
         "## The think time sets the throughput",
         "",
         "Users who think for Z and are answered within R send users / (Z + R) requests a second; with the page's 1,000",
-        f"users who think 0.75 s, 1000 / (0.75 + latency). {law_words(tables).capitalize()}.",
+        f"users who think 0.75 s, 1000 / (0.75 + latency). {_sentence(law_words(tables))}",
+        "Where it holds, requests/s of users who think say nothing of a gateway that its latency does not.",
         "",
+    ]
+    if not laws:
+        return lines
+    lines += [
         "| table | arm | users | think time, s | mean, ms | by the law | measured | off | by the median |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for title, law in laws:
         lines.append(
-            f"| {title} | {law.arm} | {law.users:,} | {law.think_time_s:g} | {_number(law.mean_ms)} | "
-            f"{law.predicted_rps:.1f} | {law.measured_rps:.1f} | {law.error_ratio * 100:+.1f} % | "
-            f"{law.predicted_by_median_rps:.1f} |"
+            f"| {title} | {law.arm} | {law.users:,} | {law.think_time_s:.3g} | {_number(law.mean_ms)} | "
+            f"{law.predicted_rps:.1f} | {law.measured_rps:.1f} | {_off(law)} | {law.predicted_by_median_rps:.1f} |"
         )
     return [*lines, ""]
+
+
+def _law_of_the_page(tables: Sequence[Reproduced | Unmeasured]) -> list[str]:
+    """The page's own rows by the law."""
+    lines = []
+    for table in tables:
+        figures: dict[str, dict[FigureName, float]] = {}
+        for row in table.rows:
+            if row.times == "requests" and row.published is not None:
+                figures.setdefault(row.arm, {})[row.figure] = row.published
+        for arm, of_arm in figures.items():
+            rps = of_arm.get("throughput_rps")
+            if rps is not None:
+                by = [_page_prediction(of_arm.get(figure), rps) for figure in ("mean_ms", "median_ms")]
+                lines.append(f"| {table.title} | {arm} | {rps:,.6g} | {' | '.join(by)} |")
+    if not lines:
+        return []
+    return [
+        "The page's own figures by the same law, for its 1,000 users:",
+        "",
+        "| table | arm | published, requests/s | by its mean | by its median |",
+        "|---|---|---|---|---|",
+        *lines,
+        "",
+    ]
+
+
+def _page_prediction(latency_ms: float | None, rps: float) -> str:
+    if latency_ms is None:
+        return "not published"
+    predicted_rps = SETTINGS.users / (SETTINGS.mean_think_time_s + latency_ms / 1000)
+    return f"{predicted_rps:,.0f} (off by {(rps / predicted_rps - 1) * 100:+.1f} %)"
 
 
 def _table(table: Reproduced) -> list[str]:
@@ -89,37 +166,64 @@ def _table(table: Reproduced) -> list[str]:
         f"{host.get('cores_allowed')} cores {host.get('cpu_model')}, {memory_gib:.0f} GiB, Linux {host.get('kernel')}"
     )
     run = f"{table.gateway}, {where}, backend {table.backend}, perfgate {table.perfgate_version}"
-    lines = [f"## {table.title}", "", f"`{command}`, {table.started_utc}: {run}.", ""]
+    lines = [
+        f"## {table.title}",
+        "",
+        f"`{command}`, {table.started_utc}, {table.took_s / 60:.1f} minutes: {run}.",
+        "",
+    ]
     if table.complaints:
         lines += [f"**INVALID: {NOT_FIT}:** {'; '.join(table.complaints)}.", ""]
     else:
         lines += [f"Apparatus: {table.apparatus}.", ""]
     failed = ", ".join(f"{count:,} of {arm}" for arm, count in table.failed.items() if count)
     lines += [f"Requests that failed: {failed or 'none'}.", ""]
-    lines += ["| arm | of | figure | published | measured | measured / published |", "|---|---|---|---|---|---|"]
-    # By the law, users at the same latency send in proportion to their number.
-    users_ratio = table.law[0].users / SETTINGS.users if table.law else 1.0
-    lines += [_row(row, users_ratio) for row in table.rows]
+    lines += _rows(table.rows, _offered_ratio(table))
     if any(row.times == "aggregated" for row in table.rows):
         lines += ["", AGGREGATED]
-    lines += ["", f"{table.ratios[0].arm} divided by {table.ratios[0].than}:", ""] if table.ratios else []
-    if table.ratios:
-        lines += ["| figure | published | measured |", "|---|---|---|", *(_ratio(ratio) for ratio in table.ratios)]
+    for (arm, than), ratios in groupby(table.ratios, key=lambda ratio: (ratio.arm, ratio.than)):
+        lines += ["", f"{arm} divided by {than}:", "", "| figure | published | measured |", "|---|---|---|"]
+        lines += [_ratio(ratio) for ratio in ratios]
     lines += ["", *(f"- {_sentence(caveat)}" for caveat in (*table.caveats, *table.notes))]
     lines += ["", "Settings that differ from the page:", "", "| setting | page | here |", "|---|---|---|"]
     lines += [f"| {one.setting} | {one.page} | {one.here} |" for one in table.differences]
     return [*lines, ""]
 
 
-def _row(row: Row, users_ratio: float) -> str:
+def _unmeasured(table: Unmeasured) -> list[str]:
+    lines = [f"## {table.title}", "", f"Not measured: {_sentence(_in_one_line(table.why))}", ""]
+    return [*lines, *_rows(table.rows, 1.0), ""] if table.rows else lines
+
+
+def _rows(rows: Sequence[Row], offered_ratio: float) -> list[str]:
+    lines = ["| arm | of | figure | published | measured | measured / published |", "|---|---|---|---|---|---|"]
+    return [*lines, *(_row(row, offered_ratio) for row in rows)]
+
+
+def _offered_ratio(table: Reproduced) -> float:
+    """What was asked of the gateways beside what the page asked: users, by the time that they think."""
+    if not table.law:
+        return 1.0
+    law = table.law[0]
+    return (law.users / law.think_time_s) / (SETTINGS.users / SETTINGS.mean_think_time_s)
+
+
+def _row(row: Row, offered_ratio: float) -> str:
     published = f"{row.published:,.6g}" if row.published is not None else "not published"
-    share = f"{row.measured / row.published:.2f}" if row.published else ""
-    if row.published and row.figure == "throughput_rps" and users_ratio != 1:
-        share += f"; for each user {row.measured / row.published / users_ratio:.2f}"
     return (
-        f"| {row.arm} | {row.times} | {NAMES[row.figure]} | {published} | "
-        f"{_measured(row.measured, row.low, row.high)} | {share} |"
+        f"| {row.arm} | {row.times} | {NAMES[row.figure]} | {published} | {_measured(row)} | "
+        f"{_share(row, offered_ratio)} |"
     )
+
+
+def _share(row: Row, offered_ratio: float) -> str:
+    # How many requests there were is a matter of how long it went on.
+    if not row.published or row.measured is None or row.figure == "requests":
+        return ""
+    share = f"{row.measured / row.published:.2f}"
+    if row.figure == "throughput_rps" and offered_ratio != 1:
+        share += f"; for the load that was offered {row.measured / row.published / offered_ratio:.2f}"
+    return share
 
 
 def _ratio(ratio: Ratio) -> str:
@@ -128,16 +232,24 @@ def _ratio(ratio: Ratio) -> str:
     return f"| {NAMES[ratio.figure]} | {published} | {ratio.measured:.2f}{interval} |"
 
 
-def _measured(value: float, low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return _number(value)
-    return f"{_number(value)} ({_number(low)} to {_number(high)})"
+def _measured(row: Row) -> str:
+    if row.measured is None:
+        return f"not measured: {_in_one_line(row.note)}" if row.note else "not measured"
+    text = _number(row.measured)
+    if row.low is not None and row.high is not None:
+        text += f" ({_number(row.low)} to {_number(row.high)})"
+    return f"{text}; {_in_one_line(row.note)}" if row.note else text
 
 
 def _number(value: float) -> str:
     """Three significant digits, and all before the point."""
-    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _in_one_line(text: str) -> str:
+    """As it can stand in a cell: errors have several lines, and may hold what ends a cell."""
+    return " ".join(text.split()).replace("|", "\\|")

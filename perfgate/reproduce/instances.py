@@ -31,7 +31,7 @@ INSTANCES_TABLE: Final = HttpTable(
     title="2 and 4 instances",
     published=INSTANCES,
     arms=_arms,
-    compared=(FOUR_INSTANCES, TWO_INSTANCES),
+    compared=((FOUR_INSTANCES, TWO_INSTANCES),),
     services=("postgres",),
     caveats=_caveats,
 )

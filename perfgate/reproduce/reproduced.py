@@ -4,6 +4,7 @@ Comes in and goes out: frozen values, and JSON. `Reproduced` has all that a docu
 so that whoever writes one needs nothing else; and the measurement with its histograms, so that they can be checked.
 
     Reproduced --has--> Row (published and measured), Ratio (of two arms), Law, Difference (of settings)
+    Unmeasured --has--> Row (published alone), and why
 """
 
 from dataclasses import dataclass, field
@@ -25,22 +26,24 @@ class Row:
     Args:
         arm, times, figure: which.
         published: on the page; None where it has none.
-        measured: here.
+        measured: here; None where it was not.
         low, high: the ends of its 95 % interval, by rounds; None where there is none.
+        note: what has to be said of the cell: why it was not measured, or what it rests on; empty for nothing.
     """
 
     arm: str
     times: Times
     figure: FigureName
     published: float | None
-    measured: float
+    measured: float | None
     low: float | None = None
     high: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A figure of requests of one arm divided by that of another; arguments as of `Row`."""
+    """A figure of requests of one arm divided by that of another, where both were measured; arguments as of `Row`."""
 
     arm: str
     than: str
@@ -57,11 +60,12 @@ class Law:
 
     Args:
         arm: which.
-        users, think_time_s: of the load.
+        users, think_time_s: of the load; of think times that differ the mean.
         mean_ms, median_ms: latency.
         predicted_rps: by the mean, of which the law speaks.
         predicted_by_median_rps: by the median, as it is usually quoted.
         measured_rps: requests that succeeded, by the second of their windows.
+        low_ratio, high_ratio: the ends of the 95 % interval of measured / predicted, by rounds.
     """
 
     arm: str
@@ -72,6 +76,8 @@ class Law:
     predicted_rps: float
     predicted_by_median_rps: float
     measured_rps: float
+    low_ratio: float
+    high_ratio: float
 
     @property
     def error_ratio(self) -> float:
@@ -101,6 +107,8 @@ class Reproduced:
         failed: requests that did not succeed, by arm.
         complaints: why the apparatus was not fit; empty where it was.
         apparatus: it in words.
+        settings: what it was run with, by name, in words: a run with the same need not be made again (resuming.py).
+        took_s: from its first gateway's start.
         started_utc, perfgate_version, gateway, scale, seed, host, backend: of the run.
         services: what ran.
         notes: what a report of the run has to say.
@@ -117,6 +125,8 @@ class Reproduced:
     failed: dict[str, int]
     complaints: tuple[str, ...]
     apparatus: str
+    settings: dict[str, str]
+    took_s: float
     started_utc: str
     perfgate_version: str
     gateway: str
@@ -127,6 +137,22 @@ class Reproduced:
     services: tuple[ServiceRecord, ...] = ()
     notes: tuple[str, ...] = ()
     measurement: MeasurementRecord | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A table of the page of which there is no run.
+
+    Args:
+        table, title: which.
+        why: there is none.
+        rows: what is published; nothing is measured.
+    """
+
+    table: str
+    title: str
+    why: str
+    rows: tuple[Row, ...]
 
 
 _ADAPTER: TypeAdapter[Reproduced] = TypeAdapter(Reproduced)

@@ -37,6 +37,16 @@ class Scale:
         """Whether it is the page's own."""
         return self.users == SETTINGS.users and self.workers == SETTINGS.workers
 
+    @property
+    def users_per_s(self) -> float:
+        """How many users come a second: all of them in as many seconds as on the page."""
+        return SETTINGS.users_per_s * self.users / SETTINGS.users
+
+    @property
+    def instances(self) -> int:
+        """Of a table whose arms are not sizes: each has a core, and there are no more than on the page."""
+        return min(PUBLISHED_INSTANCES, self.cores)
+
 
 def scale_of(name: ScaleName, cores: int) -> Scale:
     """The scale on a host whose gateways have so many cores.

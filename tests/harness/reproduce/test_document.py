@@ -5,12 +5,16 @@ from dataclasses import replace
 import pytest
 
 from perfgate.reproduce.document import LAW_TOLERANCE, document, law_words
-from perfgate.reproduce.reproduced import Law, Row
+from perfgate.reproduce.figures import published_rows
+from perfgate.reproduce.published import GATEWAYS, GCS
+from perfgate.reproduce.reproduced import Law, Ratio, Row, Unmeasured
 from tests.harness.reproduce.conftest import a_table
 
 
 def a_law(measured_rps: float) -> Law:
-    return Law("2 instances", 62, 0.75, 160.0, 150.0, 68.0, 68.9, measured_rps)
+    """Of a run whose rounds differ by 0.2 %."""
+    ratio = measured_rps / 68.0
+    return Law("2 instances", 62, 0.75, 160.0, 150.0, 68.0, 68.9, measured_rps, ratio - 0.001, ratio + 0.001)
 
 
 def test_published_and_measured_stand_side_by_side_with_their_ratio() -> None:
@@ -22,8 +26,8 @@ def test_published_and_measured_stand_side_by_side_with_their_ratio() -> None:
     assert "| users | 1,000 | 62 |" in text
     assert "- This host is small." in text
     assert (
-        "`perfgate reproduce --table instances --scale auto --seed 7`, 2026-01-01T00:00:00+00:00: litellm 1.106.2"
-        in text
+        "`perfgate reproduce --table instances --scale auto --seed 7`, 2026-01-01T00:00:00+00:00, 3.1 minutes: "
+        "litellm 1.106.2" in text
     )
     assert "2 cores AMD EPYC, 24 GiB, Linux 6.18, backend processes, perfgate 0.1.0." in text
     assert "Requests that failed: none." in text
@@ -37,23 +41,44 @@ def test_what_is_not_published_says_so_and_has_no_ratio() -> None:
 
 def test_aggregated_figures_are_called_what_they_are() -> None:
     text = document([a_table(rows=(Row("2 instances", "aggregated", "throughput_rps", 2071.4, 140.0),))])
-    assert "| 2 instances | aggregated | requests/s | 2,071.4 | 140 | 0.07; for each user 1.09 |" in text
+    assert (
+        "| 2 instances | aggregated | requests/s | 2,071.4 | 140 | 0.07; for the load that was offered 1.09 |" in text
+    )
     assert "It is no latency of anybody's." in text
 
 
 @pytest.mark.parametrize(
     ("measured_rps", "verdict"),
     [
-        (68.0 * (1 + LAW_TOLERANCE * 0.9), "confirmed: what was sent is off by +2.7 % at most, 3% are allowed"),
-        (68.0 * (1 - LAW_TOLERANCE * 1.1), "refuted: what was sent is off by -3.3 % at most, 3% are allowed"),
+        (68.0 * (1 + LAW_TOLERANCE * 0.9), "confirmed: what was sent is off at most by +2.7 % (+2.6 to +2.8)"),
+        (68.0 * (1 - LAW_TOLERANCE * 1.1), "refuted: what was sent is off by -3.3 % (-3.4 to -3.2)"),
+        (68.0 * (1 + LAW_TOLERANCE), "neither confirmed nor refuted: what was sent is off by +3.0 % (+2.9 to +3.1)"),
     ],
 )
 def test_the_law_is_confirmed_or_refuted_by_its_worst_arm(measured_rps: float, verdict: str) -> None:
     table = a_table(law=(a_law(68.0), a_law(measured_rps)))
-    assert law_words([table]) == verdict
+    words = law_words([table])
+    assert words.startswith(f"{verdict} with 2 instances of the table '2 and 4 instances', where 3% are allowed")
     text = document([table])
-    assert verdict.capitalize() in text
-    assert f"| 2 and 4 instances | 2 instances | 62 | 0.75 | 160 | 68.0 | {measured_rps:.1f} |" in text
+    assert words[0].upper() + words[1:] in text
+    off = verdict.partition(" by ")[2]
+    row = f"| 2 and 4 instances | 2 instances | 62 | 0.75 | 160 | 68.0 | {measured_rps:.1f} | {off} | 68.9 |"
+    assert row in text
+
+
+def test_one_arm_that_refutes_the_law_is_enough() -> None:
+    """The others may be as they like."""
+    laws = (a_law(68.0), a_law(68.0 * 1.1), a_law(68.0 * (1 + LAW_TOLERANCE)))
+    assert law_words([a_table(law=laws)]).startswith("refuted: what was sent is off by +10.0 %")
+
+
+def test_the_page_s_own_figures_are_held_against_the_law_too() -> None:
+    text = document(
+        [a_table(title="Portkey", rows=published_rows(GATEWAYS)), a_table(title="GCS", rows=published_rows(GCS))]
+    )
+    assert "| Portkey | portkey | 1,170.9 | 1,145 (off by +2.2 %) | 1,176 (off by -0.5 %) |" in text
+    assert "| GCS | without | 1,133.2 | not published | 1,124 (off by +0.9 %) |" in text
+    assert "The page's own figures" not in document([a_table()])
 
 
 def test_a_run_whose_apparatus_was_not_fit_is_invalid_and_says_nothing_of_the_law() -> None:
@@ -62,6 +87,7 @@ def test_a_run_whose_apparatus_was_not_fit_is_invalid_and_says_nothing_of_the_la
     assert "**INVALID: generator, mock and host were not fit" in text
     assert ":** the generator sent late." in text
     assert "Neither confirmed nor refuted" in text
+    assert "| by the law |" not in text
     assert law_words([unfit, a_table(law=(a_law(68.0),))]).startswith("confirmed")
 
 
@@ -77,6 +103,44 @@ def test_tables_stand_in_the_order_in_which_they_are_given() -> None:
     text = document([a_table(), replace(a_table(), title="Redis")])
     assert text.index("## 2 and 4 instances") < text.index("## Redis")
     assert text.endswith("|\n")
+
+
+def test_each_pair_of_arms_has_its_ratios() -> None:
+    ratios = (
+        Ratio("litellm", "portkey", "median_ms", 1.0, 2.0),
+        Ratio("litellm", "portkey", "requests", 1.06, 0.9),
+        Ratio("with", "without", "rss_mib", None, 1.5, 1.4, 1.6),
+    )
+    text = document([a_table(ratios=ratios)])
+    assert text.index("litellm divided by portkey:") < text.index("| requests | 1.06 | 0.90 |")
+    assert text.index("with divided by without:") < text.index("| memory, MiB | not published | 1.50 (1.40 to 1.60) |")
+
+
+def test_a_cell_that_was_not_measured_says_so_and_why() -> None:
+    rows = (
+        Row("a", "requests", "cpu_per_request_ms", None, None, note="two\nlines | and a bar"),
+        Row("a", "requests", "rss_mib", None, None),
+        Row("a", "requests", "p99_ms", 240.0, 120.0, note="of 600, and 1,000 are needed to trust it"),
+        Row("a", "requests", "requests", 293_796.0, 1_320.0),
+        Row("a", "requests", "failed_requests", 0.0, 0.0),
+    )
+    text = document([a_table(rows=rows)])
+    assert "| a | requests | CPU a request, ms | not published | not measured: two lines \\| and a bar |  |" in text
+    assert "| a | requests | memory, MiB | not published | not measured |  |" in text
+    assert "| 240 | 120; of 600, and 1,000 are needed to trust it | 0.50 |" in text
+    assert "| a | requests | requests | 293,796 | 1,320 |  |" in text
+    assert "| a | requests | failed requests | 0 | 0 |  |" in text
+
+
+def test_a_table_that_was_not_run_has_the_page_s_figures_and_says_why_it_has_no_others() -> None:
+    unmeasured = Unmeasured(
+        "portkey", "LiteLLM and Portkey", "the run failed: npm is\nnot there", published_rows(GATEWAYS)
+    )
+    text = document([a_table(), unmeasured])
+    assert "## LiteLLM and Portkey\n\nNot measured: The run failed: npm is not there." in text
+    assert "| portkey | requests | median, ms | 100 | not measured |  |" in text
+    assert "| LiteLLM and Portkey | portkey | 1,170.9 |" in text
+    assert "Not measured" in document([replace(unmeasured, rows=())])
 
 
 def test_there_is_no_document_of_nothing() -> None:

@@ -4,11 +4,22 @@ from dataclasses import replace
 
 import pytest
 
-from perfgate.experiment.measurement import NotMeasured
+from perfgate.experiment.gateway_figures import LITELLM, LITELLM_WITH_DATABASE, PORTKEY
+from perfgate.experiment.measurement import MIB, GatewayUse, Measurement, NotMeasured
 from perfgate.load.schedule import ClosedLoop
-from perfgate.measure.histogram import Histogram
-from perfgate.reproduce.figures import failed_of, laws_of, ratios_of, rows_of
-from perfgate.reproduce.published import FOUR_INSTANCES, GCS, INSTANCES, LOGGING, TWO_INSTANCES
+from perfgate.measure.histogram import Histogram, NoRequests
+from perfgate.reproduce.figures import USES, failed_of, laws_of, published_rows, ratios_of, rows_of
+from perfgate.reproduce.published import (
+    FOUR_INSTANCES,
+    GATEWAYS,
+    GCS,
+    INSTANCES,
+    LOGGING,
+    REALTIME,
+    TWO_INSTANCES,
+    FigureName,
+)
+from perfgate.reproduce.realtime import MORE
 from perfgate.reproduce.reproduced import Row
 from tests.harness.reproduce.conftest import measured
 
@@ -22,6 +33,7 @@ def test_every_figure_of_the_page_stands_beside_a_measured_one() -> None:
     median = at[TWO_INSTANCES, "requests", "median_ms"]
     assert median.published == 200
     assert median.measured == pytest.approx(200, rel=0.001)
+    assert median.measured is not None
     assert median.low is not None
     assert median.high is not None
     assert median.low <= median.measured <= median.high
@@ -72,18 +84,141 @@ def test_the_law_is_held_against_what_was_sent() -> None:
     assert off.error_ratio == pytest.approx(-0.2, abs=0.001)
 
 
+def test_the_law_has_the_spread_of_its_rounds() -> None:
+    """In one round of three a fifth more is sent than users who think and wait so long can send."""
+    alike = measured({LOGGING: 250.0}, rps=100.0)
+    windows = list(alike.windows)
+    more = windows[1]
+    windows[1] = replace(more, load=replace(more.load, succeeded=round(more.load.succeeded * 1.2)))
+    (law,) = laws_of(replace(alike, windows=tuple(windows)), [LOGGING])
+    assert law.error_ratio == pytest.approx(0.2 / 3, abs=0.002)
+    assert law.low_ratio == pytest.approx(1.0, abs=0.002)
+    assert law.high_ratio == pytest.approx(1.2, abs=0.002)
+    (exact,) = laws_of(alike, [LOGGING])
+    assert exact.low_ratio == pytest.approx(exact.high_ratio)
+
+
+def test_of_think_times_that_differ_the_law_takes_the_mean() -> None:
+    as_published = ClosedLoop(users=100, warm_up_s=1, window_s=4, think_time_s=0.5, think_time_max_s=1.0)
+    (law,) = laws_of(measured({LOGGING: 250.0}, schedule=as_published), [LOGGING])
+    assert law.think_time_s == 0.75
+    assert law.predicted_rps == pytest.approx(100, rel=0.001)
+
+
 def test_users_who_do_not_think_have_no_such_law() -> None:
     busy = ClosedLoop(users=8, warm_up_s=0, window_s=4)
     assert laws_of(measured({LOGGING: 250.0}, schedule=busy), [LOGGING]) == ()
+    with pytest.raises(NotMeasured, match="its load has no users who think"):
+        measured({LOGGING: 250.0}, schedule=busy).think_time_law_ratio(LOGGING)
 
 
-def test_a_gateway_without_the_header_has_no_such_row() -> None:
+def test_cells_of_a_header_that_no_reply_carried_say_so() -> None:
     both = measured(BOTH)
     silent = replace(
         both, windows=tuple(replace(w, load=replace(w.load, header_overhead=Histogram.of_us([]))) for w in both.windows)
     )
-    with pytest.raises(NotMeasured, match="no reply of arm '2 instances' carried x-litellm-overhead-duration-ms"):
-        rows_of(silent, INSTANCES, list(BOTH))
+    rows = rows_of(silent, INSTANCES, list(BOTH))
+    assert len(rows) == 30
+    for row in rows:
+        assert (row.measured is None) == (row.times != "requests")
+        assert ("no reply carried the header" in row.note) == (row.times != "requests")
+
+
+def test_a_column_of_the_page_without_any_reply_is_no_cell() -> None:
+    both = measured(BOTH)
+    dead = replace(
+        both, windows=tuple(replace(w, load=replace(w.load, latency=Histogram.of_us([]))) for w in both.windows)
+    )
+    with pytest.raises((NotMeasured, NoRequests)):
+        rows_of(dead, INSTANCES, list(BOTH))
+
+
+def using(measurement: Measurement, cpu_ms: float, rss_mib: float, times: float) -> Measurement:
+    """Every gateway but Portkey's uses so much, and Portkey's so many times less."""
+    windows = []
+    for window in measurement.windows:
+        by = times if window.arm == PORTKEY else 1
+        cpu_s, rss_bytes = cpu_ms / by / 1000 * window.load.completed, round(rss_mib / by * MIB)
+        use = GatewayUse(cpu_s, rss_bytes, rss_bytes, window.load.sent, 0.001)
+        windows.append(window if window.arm == "direct" else replace(window, gateway=use))
+    return replace(measurement, windows=tuple(windows))
+
+
+THREE = {PORTKEY: 50.0, LITELLM_WITH_DATABASE: 200.0, LITELLM: 100.0}
+
+
+def test_requests_failures_cpu_and_memory_of_gateways_stand_beside_the_page_s() -> None:
+    measurement = using(measured(THREE), cpu_ms=8, rss_mib=300, times=4)
+    rows = {
+        (row.arm, row.figure): row
+        for row in rows_of(measurement, GATEWAYS, list(THREE), ("requests", "failed_requests", *USES))
+    }
+    assert len(rows) == 30
+    assert (rows[PORTKEY, "requests"].published, rows[PORTKEY, "requests"].measured) == (293_796, 1_320)
+    assert (rows[PORTKEY, "failed_requests"].published, rows[PORTKEY, "failed_requests"].measured) == (0, 0)
+    assert rows[LITELLM, "requests"].published is None
+    assert rows[LITELLM, "cpu_per_request_ms"].measured == pytest.approx(8)
+    assert rows[PORTKEY, "cpu_per_request_ms"].measured == pytest.approx(2)
+    assert rows[LITELLM, "cores_used"].measured == pytest.approx(8 / 1000 * 110)
+    assert rows[PORTKEY, "rss_mib"].measured == pytest.approx(75)
+
+
+def test_gateways_are_divided_in_their_cpu_and_memory_too() -> None:
+    measurement = using(measured(THREE), cpu_ms=8, rss_mib=300, times=4)
+    more: tuple[FigureName, ...] = ("requests", "failed_requests", *USES)
+    ratios = {ratio.figure: ratio for ratio in ratios_of(measurement, GATEWAYS, LITELLM_WITH_DATABASE, PORTKEY, more)}
+    assert ratios["requests"].published == pytest.approx(312_405 / 293_796)
+    assert ratios["median_ms"].measured == pytest.approx(4, rel=0.002)
+    assert ratios["cpu_per_request_ms"].measured == pytest.approx(4)
+    assert ratios["cores_used"].measured == pytest.approx(4)
+    assert ratios["rss_mib"].measured == pytest.approx(4)
+    assert ratios["rss_mib"].low is not None
+    assert "failed_requests" not in ratios
+
+
+def test_what_was_not_measured_of_a_process_is_a_cell_that_says_so_and_no_ratio() -> None:
+    """These windows know neither CPU nor memory."""
+    rows = {row.figure: row for row in rows_of(measured(THREE), GATEWAYS, [LITELLM], USES)}
+    for figure in USES:
+        assert rows[figure].measured is None
+        assert "its processes are not ours" in rows[figure].note
+    figures = [ratio.figure for ratio in ratios_of(measured(THREE), GATEWAYS, LITELLM, PORTKEY, USES)]
+    assert figures == ["median_ms", "p95_ms", "p99_ms", "mean_ms", "throughput_rps"]
+
+
+def test_sessions_have_what_a_gateway_adds_their_opening_and_how_many_were_held() -> None:
+    alike = measured({LITELLM: 60.0})
+    windows = []
+    for window in alike.windows:
+        opening_ms = 2 if window.arm == "direct" else 20
+        load = replace(
+            window.load,
+            session_opening=Histogram.of_us([opening_ms * 1000] * 400),
+            first_token=Histogram.of_us([round(opening_ms * 500)] * 440),
+            sessions_held_min=200 + window.round,
+        )
+        windows.append(replace(window, load=load))
+    rows = {row.figure: row for row in rows_of(replace(alike, windows=tuple(windows)), REALTIME, [LITELLM], MORE)}
+    assert len(rows) == 5 + len(MORE)
+    assert rows["median_ms"].published == 59
+    assert rows["overhead_p50_ms"].measured == pytest.approx(59, rel=0.005)
+    assert rows["opening_p50_ms"].measured == pytest.approx(20, rel=0.001)
+    assert rows["opening_overhead_p95_ms"].measured == pytest.approx(18, rel=0.001)
+    assert rows["first_delta_p50_ms"].measured == pytest.approx(10, rel=0.001)
+    held = rows["held_sessions"]
+    assert (held.measured, held.low, held.high) == (200, None, None)
+
+
+def test_a_tail_of_few_requests_says_how_many_it_rests_on() -> None:
+    rows = {row.figure: row for row in rows_of(measured({LOGGING: 130.0}, rps=50.0), GCS, [LOGGING])}
+    assert rows["p99_ms"].note == "of 600, and 1,000 are needed to trust it"
+    assert rows["median_ms"].note == ""
+
+
+def test_the_page_alone_has_every_figure_and_nothing_measured() -> None:
+    rows = published_rows(GATEWAYS)
+    assert len(rows) == 14
+    assert {row.measured for row in rows} == {None}
 
 
 def test_failures_are_counted_by_arm() -> None:

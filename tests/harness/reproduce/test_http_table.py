@@ -11,12 +11,15 @@ import pytest
 
 from perfgate.errors import StackFailed
 from perfgate.experiment.bench import StackBench
+from perfgate.experiment.gateway_figures import LITELLM, LITELLM_WITH_DATABASE, PORTKEY
 from perfgate.load.schedule import ClosedLoop
-from perfgate.reproduce.http_table import DIRECT, ROUNDS, WINDOW_S
+from perfgate.reproduce.http_table import WINDOW_S
 from perfgate.reproduce.instances import INSTANCES_TABLE
 from perfgate.reproduce.logging_callbacks import GCS_TABLE, LANGSMITH_TABLE
+from perfgate.reproduce.portkey import PORTKEY_TABLE
 from perfgate.reproduce.redis import REDIS_TABLE
 from perfgate.reproduce.reproduced import Difference, Reproduced
+from perfgate.reproduce.running import DIRECT, ROUNDS
 from perfgate.reproduce.scale import scale_of
 from perfgate.reproduce.table import Reproduction, Table
 from perfgate.settings import settings_of
@@ -60,7 +63,9 @@ class TestRun:
         found, bench = run(INSTANCES_TABLE)
         loads = [job.schedule for job in bench.window_jobs]
         users = [load for load in loads if isinstance(load, ClosedLoop)]
-        assert {(load.users, load.think_time_s, load.window_s) for load in users} == {(62, 0.75, WINDOW_S)}
+        (load,) = set(users)
+        assert (load.users, load.spawn_per_s, load.window_s) == (62, 31, WINDOW_S)
+        assert (load.think_time_s, load.think_time_max_s) == (0.5, 1.0)
         assert len(users) == 2 * ROUNDS
         assert loads.count(DIRECT) == ROUNDS
         assert [(spec.instances, spec.workers, spec.database) for spec, _ in bench.started] == [
@@ -101,9 +106,45 @@ class TestRun:
         users = [job.schedule for job in bench.window_jobs if isinstance(job.schedule, ClosedLoop)]
         assert {(load.users, load.think_time_s) for load in users} == {(16, 0.0)}
         assert found.law == ()
+        assert differing(found)["their start"].here == "within the first second, spread evenly"
         assert {row.published for row in found.rows} == {None}
         assert any("about 80 requests/s fewer" in caveat for caveat in found.caveats)
         assert "none: users who think would set the throughput" in differing(found)["think time"].here
+
+    def test_portkey_stands_beside_litellm_with_a_database_and_without(self) -> None:
+        found, bench = run(PORTKEY_TABLE, cores=2)
+        by_product = [(spec.product, spec.instances, spec.workers, spec.database) for spec, _ in bench.started]
+        assert by_product == [("portkey", 2, 1, False), ("litellm", 2, 1, True), ("litellm", 2, 1, False)]
+        assert [row.arm for row in found.rows if row.figure == "median_ms"] == [PORTKEY, LITELLM_WITH_DATABASE, LITELLM]
+        assert {(ratio.arm, ratio.than) for ratio in found.ratios} == {
+            (LITELLM_WITH_DATABASE, PORTKEY),
+            (LITELLM, PORTKEY),
+            (LITELLM_WITH_DATABASE, LITELLM),
+        }
+        requests = {row.arm: (row.published, row.measured) for row in found.rows if row.figure == "requests"}
+        assert requests[PORTKEY] == (293_796, 1_500 * ROUNDS)
+        assert requests[LITELLM] == (None, 1_500 * ROUNDS)
+        assert any("portkey 979, litellm_with_database 1,041 a second" in caveat for caveat in found.caveats)
+        assert len(found.law) == 3
+
+    def test_settings_that_portkey_s_table_has_of_its_own_are_named(self) -> None:
+        found = differing(run(PORTKEY_TABLE)[0])
+        assert found["Portkey"] == Difference("Portkey", "v1.14.0", "1.15.2")
+        assert found["LiteLLM"] == Difference("LiteLLM", "v1.79.1-stable", "litellm 1.106.2")
+        assert found["instances of a gateway"] == Difference("instances of a gateway", "4", "1")
+        assert found["length"].page == "5 minutes"
+
+    def test_locust_sends_windows_without_a_gateway_as_users_too(self) -> None:
+        """It knows no rates."""
+        found, bench = run(INSTANCES_TABLE, load="locust", locust_workers="2")
+        loads = [job.schedule for job in bench.window_jobs]
+        assert all(isinstance(load, ClosedLoop) for load in loads)
+        direct = [load for load in loads if load.window_s == DIRECT.window_s]
+        assert len(direct) == ROUNDS
+        for load in direct:
+            assert isinstance(load, ClosedLoop)
+            assert load.users / load.think_time_s == pytest.approx(DIRECT.offered_rps)
+        assert "Locust's FastHttpUser, workers: 2 here" in differing(found)["load generator"].here
 
     def test_a_gateway_that_answers_nothing_is_no_row_of_a_table(self) -> None:
         with pytest.raises(StackFailed, match=r"the table instances cannot be made: .*4,500 http_500"):
@@ -117,16 +158,18 @@ class TestDifferences:
         assert found["users"] == Difference("users", "1,000", "62")
         assert found["workers of an instance"] == Difference("workers of an instance", "4", "1")
         assert found["machine of an instance"].here.startswith("all instances of all arms share 1 core of one host")
-        assert found["think time"].here == "0.75 s each time, their mean"
+        assert found["their start"] == Difference(
+            "their start", "500 a second, all are there after 2 s", "31 a second, all are there after 2 s"
+        )
         assert found["its engine in LiteLLM (Prisma)"].here == "wasm"
         assert found["LiteLLM"].here == "litellm 1.106.2"
         assert found["length"].here == "3 windows of 12 s for each arm, interleaved in random order"
-        assert "database" not in found
-        assert "Redis" not in found
+        assert not {"database", "Redis", "think time", "instances of a gateway"} & found.keys()
 
     def test_and_none_that_is_the_same(self) -> None:
         found = differing(run(INSTANCES_TABLE, cores=16)[0])
-        assert not {"users", "workers of an instance", "its engine in LiteLLM (Prisma)"} & found.keys()
+        same = {"users", "their start", "think time", "workers of an instance", "its engine in LiteLLM (Prisma)"}
+        assert not same & found.keys()
 
     def test_a_table_without_a_database_says_so(self) -> None:
         found = differing(run(REDIS_TABLE)[0])
@@ -135,5 +178,5 @@ class TestDifferences:
 
 
 def test_loads_are_those_of_the_tables() -> None:
-    tables: Sequence[Any] = (INSTANCES_TABLE, GCS_TABLE, LANGSMITH_TABLE)
+    tables: Sequence[Any] = (INSTANCES_TABLE, PORTKEY_TABLE, GCS_TABLE, LANGSMITH_TABLE)
     assert {table.schedule(scale_of("auto", 16)).users for table in tables} == {1_000}
