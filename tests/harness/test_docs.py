@@ -1,5 +1,6 @@
 """Do the examples in docs/ run as they stand there?"""
 
+import os
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from perfgate.exit_codes import PRECEDENCE, ExitCode
 from perfgate.settings import OPTIONS
 
 ROOT = Path(__file__).parents[2]
+CACHE = Path(os.environ.get("PERFGATE_CACHE_DIR", Path.home() / ".cache/perfgate"))
 PAGE = (ROOT / "docs/writing-a-perf-test.md").read_text(encoding="utf-8")
 
 
@@ -21,8 +23,11 @@ def block(language: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("real_gateway")
-def test_the_example_of_a_perf_test_measures_and_judges_a_real_gateway(pytester: pytest.Pytester) -> None:
+def test_the_example_of_a_perf_test_measures_and_judges_a_real_gateway(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Which verdicts it reaches is for an idle machine to say."""
+    monkeypatch.setenv("PERFGATE_CACHE_DIR", str(CACHE))  # whose home is the test's would install LiteLLM anew
     pytester.makepyfile(test_long_replies=block("python"))
     pytester.makeini(f"[pytest]\npythonpath = {ROOT}\nmarkers =\n  scenario(name): x\n")
     (pytester.path / "thresholds.yaml").write_text(block("yaml"), encoding="utf-8")
