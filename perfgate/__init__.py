@@ -10,6 +10,7 @@ Where to look for what:
     report/      record -> text                 plugin       pytest options, fixtures, hooks
     selftest/    how often the gate is wrong    history/     releases beside one another, and a search
     reproduce/   LiteLLM's published tables, run here
+    github/      a run as a step of GitHub Actions
 """
 
 from typing import Final

@@ -14,6 +14,7 @@ from perfgate.calibrate import add_calibrate
 from perfgate.doctor.command import add_doctor
 from perfgate.errors import BadInput, PerfgateError
 from perfgate.exit_codes import ExitCode
+from perfgate.github.command import add_github
 from perfgate.history.bisect_command import add_bisect
 from perfgate.history.command import add_history
 from perfgate.images_command import add_images
@@ -39,6 +40,7 @@ COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]]
     add_verify,
     add_history,
     add_bisect,
+    add_github,
 )
 
 

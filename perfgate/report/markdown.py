@@ -75,7 +75,7 @@ class _Part:
     def lines(self, rows: int) -> list[str]:
         """With so many of its rows."""
         left_out = len(self.rows) - rows
-        said = ["", f"{left_out:,} more are left out, for GitHub shows no more than 1 MiB: report.html has them all"]
+        said = ["", f"{left_out:,} more are left out, for GitHub shows no more: report.html has them all"]
         return [*self.head, *self.rows[:rows], *(said if left_out else ()), *self.tail]
 
 
