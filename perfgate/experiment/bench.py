@@ -114,6 +114,20 @@ class RunningGateway:
         """Of the first process of each instance; empty for a gateway that somebody else started."""
         return tuple(up.pid for up in self.instances)
 
+    @property
+    def serving_pids(self) -> tuple[int, ...]:
+        """Of the processes that answer requests: of each instance its workers, or itself where it has none."""
+        return tuple(
+            pid
+            for up, workers in zip(self.instances, self.workers, strict=True)
+            for pid in ([process.pid for process in workers.processes] or [up.pid])
+        )
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Of the files that each instance was given, its configuration and callbacks."""
+        return tuple(up.folder for up in self.instances)
+
     def targets(self, model: str, api: Api = Api.CHAT_COMPLETIONS) -> tuple[Target, ...]:
         """Where its requests of an endpoint go, one for each instance."""
         urls = [api.below(url) for url in self.chat_urls]

@@ -135,6 +135,8 @@ class TestGateways:
             first, second = bench.start_gateways([PLAIN, PLAIN], until_closed)
             assert [len(first.pids), len(second.pids)] == [1, 1]
             assert len({*first.pids, *second.pids}) == 2
+            assert first.serving_pids == first.pids
+            assert first.folders == (first.instances[0].folder,)
             assert first.api_key != second.api_key
             assert status_of(first, first.chat_urls[0]) == 200
             assert status_of(first, second.chat_urls[0]) == 401
@@ -172,6 +174,7 @@ class TestGateways:
             (gateway,) = bench.start_gateways([GatewaySpec(Release("1.106.2"), workers=2)], until_closed)
             (workers,) = gateway.workers
             assert len(workers.processes) == 2
+            assert gateway.serving_pids == tuple(process.pid for process in workers.processes)
             gateway.check_alive()
             os.kill(workers.processes[0].pid, 9)
             assert eventually(lambda: workers.processes[0].status() == psutil.STATUS_ZOMBIE)
