@@ -56,6 +56,12 @@ def test_the_wheel_has_what_reports_are_made_from(wheel: Path) -> None:
     assert templates <= set(zipfile.ZipFile(wheel).namelist())
 
 
+def test_the_wheel_has_what_the_page_of_why_is_made_from(wheel: Path) -> None:
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "perfgate/why/templates").iterdir()}
+    assert len(templates) == 3
+    assert templates <= set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_where_it_is_installed_the_node_packages_are_found(wheel: Path, tmp_path: Path) -> None:
     install = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--offline"]
     subprocess.run([*install, "--target", str(tmp_path), str(wheel)], check=True)
