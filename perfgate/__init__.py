@@ -9,7 +9,7 @@ Where to look for what:
     rules        which limits hold in a run     rejudge      record -> its verdicts again
     report/      record -> text                 plugin       pytest options, fixtures, hooks
     selftest/    how often the gate is wrong    history/     releases beside one another, and a search
-    reproduce/   LiteLLM's published tables, run here
+    reproduce/   LiteLLM's published tables     why/         the functions that a slowdown is in
     github/      a run as a step of GitHub Actions
 """
 

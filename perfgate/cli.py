@@ -24,6 +24,7 @@ from perfgate.reproduce.command import add_reproduce
 from perfgate.selftest.command import add_selftest
 from perfgate.sign_off_command import add_signoff
 from perfgate.verify_command import add_verify
+from perfgate.why.command import add_why
 
 #: A further subcommand is a further function: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where
 #: run takes the options and returns an ExitCode.
@@ -41,6 +42,7 @@ COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]]
     add_history,
     add_bisect,
     add_github,
+    add_why,
 )
 
 
