@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perfgate.experiment.arms import BASELINE, CANDIDATE
-from perfgate.experiment.measurement import RESAMPLES, RESAMPLING_SEED
-from perfgate.stats.resampling import Interval, interval_of, resampled_weights, weighted_ratios
+from perfgate.experiment.measurement import RESAMPLING_SEED
+from perfgate.stats.resampling import RESAMPLES, Interval, interval_of, resampled_weights, weighted_ratios
 from perfgate.why.folded import Function, Stack, merged, own, with_callees
 from perfgate.why.profiling import Profile, ProfiledWindow
 
