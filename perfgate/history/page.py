@@ -5,8 +5,6 @@ package and in perfgate.report. Everything of a report is escaped by the templat
 run, and nothing be fetched.
 """
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
 from perfgate.history.drawings import line_drawing
 from perfgate.history.metrics import DRAWN
 from perfgate.history.table import (
@@ -18,19 +16,12 @@ from perfgate.history.table import (
     step_words,
     version_rows,
 )
-from perfgate.report.plain_text import plain
+from perfgate.report.page_template import page_environment
 
 
 def page(report: Report) -> str:
     """The page: a figure for each drawn metric that was measured, then everything as tables."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("perfgate.history"), PackageLoader("perfgate.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = plain
+    environment = page_environment("perfgate.history")
     anchor = report.conditions.anchor
     of_metric = {line.metric: line for line in report.lines}
     drawn = [of_metric[metric] for metric in DRAWN if metric in of_metric]

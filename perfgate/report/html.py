@@ -14,11 +14,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from perfgate.record import MeasurementRecord, Record
 from perfgate.report.figures import Drawing, latency_drawing, load_drawing, rounds_drawing, use_drawing
 from perfgate.report.outcome import Summing, summed_up
+from perfgate.report.page_template import page_environment, script_of
 from perfgate.report.plain_text import plain
 from perfgate.report.provenance import Version, host_facts, reproduce, said_of_apparatus, versions
 from perfgate.report.rows import Row, row_of, worst
@@ -105,16 +104,8 @@ def page(runs: Sequence[ReportedRun]) -> str:
     Raises:
         NotDrawable: a record holds a histogram that is none.
     """
-    environment = Environment(
-        loader=PackageLoader("perfgate.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = plain
-    assert environment.loader is not None, "it is given above"
-    script, _, _ = environment.loader.get_source(environment, "download.js")
+    environment = page_environment()
+    script, script_sha256 = script_of(environment, "download.js")
     records = [run.record for run in runs]
     shown = [_run(run, number) for number, run in enumerate(runs, 1)]
     return environment.get_template("page.html.jinja").render(
@@ -124,7 +115,7 @@ def page(runs: Sequence[ReportedRun]) -> str:
         pairings=pairings(records),
         warnings=warnings(records),
         script=script,
-        script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_sha256=script_sha256,
     )
 
 

@@ -7,14 +7,11 @@ All that somebody else wrote is escaped by the template; a policy in the page le
 be fetched. The drawing is SVG and readable without scripts; ours enlarges a part of it, and finds names.
 """
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
+from perfgate.report.page_template import page_environment, script_of
 from perfgate.report.plain_text import plain
 from perfgate.why.answer import Answer, signed_us_words, us_words
 from perfgate.why.flame_graph import SHADES, Box, FlameGraph
@@ -48,16 +45,8 @@ def page(answer: Answer, graph: FlameGraph | None) -> str:
         answer: see there.
         graph: None where there is nothing to draw.
     """
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("perfgate.why"), PackageLoader("perfgate.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = plain
-    assert environment.loader is not None, "it is given above"
-    script, _, _ = environment.loader.get_source(environment, "flame_graph.js")
+    environment = page_environment("perfgate.why")
+    script, script_sha256 = script_of(environment, "flame_graph.js")
     return environment.get_template("why.html.jinja").render(
         answer=answer,
         boxes=_drawn(graph.boxes) if graph is not None else [],
@@ -65,7 +54,7 @@ def page(answer: Answer, graph: FlameGraph | None) -> str:
         height_px=graph.levels * ROW_HEIGHT_PX if graph is not None else 0,
         row_px=ROW_HEIGHT_PX,
         script=script,
-        script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_sha256=script_sha256,
     )
 
 
