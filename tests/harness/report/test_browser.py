@@ -6,7 +6,6 @@ stay in `.perfgate/browser`.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Final, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from perfgate.cli import main
 from perfgate.experiment.measurement import FaultCycle, GatewayUse, Measurement, Window
@@ -24,16 +23,12 @@ from perfgate.history.table import Report
 from perfgate.record import SCHEMA_VERSION, Record
 from perfgate.record_entries import measurement_record
 from tests.harness import synthetic
+from tests.harness.headless_browser import ARTIFACTS, DESK_PX, PHONE_PX, running_browser
 from tests.harness.history.conftest import CONDITIONS, measured
 from tests.harness.report.conftest import HOST, a_compared_judgement, a_judgement, a_record, two_arms
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
-#: Kept after the test, for whoever wants to see what was seen.
-ARTIFACTS: Final = Path(__file__).parents[3] / ".perfgate/browser"
-BROWSERS: Final = ("chromium", "google-chrome", "chromium-browser")
-PHONE_PX: Final = 390
-DESK_PX: Final = 1280
 #: Of latency, overhead and slowdown by round, CPU and memory.
 FIGURES: Final = 8
 #: WCAG 2.2: 1.4.3 of text, 1.4.11 of what must be seen to understand a graph.
@@ -153,10 +148,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"not run: none of {', '.join(BROWSERS)} is installed: apt-get install chromium")
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
+    with running_browser() as browser:
         yield browser
 
 

@@ -4,24 +4,20 @@ Debian's chromium (or a Google Chrome that is there), headless, driven by Playwr
 stay in `.perfgate/browser`.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
 
+from tests.harness.headless_browser import ARTIFACTS, DESK_PX, PHONE_PX, running_browser
 from tests.harness.why.conftest import profile_of
 from tests.harness.why.test_page import HOSTILE, page_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
-ARTIFACTS: Final = Path(__file__).parents[3] / ".perfgate/browser"
-BROWSERS: Final = ("chromium", "google-chrome", "chromium-browser")
-DESK_PX: Final = 1280
-PHONE_PX: Final = 390
 #: `auth` is half of the candidate, and most of what it gained; `old` is gone.
 BASELINE: Final = {
     "main (app.py);serve (server.py);auth (litellm/proxy/auth/user_api_key_auth.py)": 20,
@@ -45,10 +41,7 @@ Opened = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"not run: none of {', '.join(BROWSERS)} is installed: apt-get install chromium")
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
+    with running_browser() as browser:
         yield browser
 
 
