@@ -31,7 +31,9 @@ def test_a_thread_that_burns_has_what_it_burned_and_others_have_not() -> None:
     assert ids[0] not in before
     assert after[ids[0]] == pytest.approx(0.3, rel=0.2)
     assert after[os.getpid()] - before[os.getpid()] < 0.3
-    assert ids[0] not in thread_cpu_s(os.getpid())
+    # The kernel takes a thread's entry away a moment after join() has returned.
+    while ids[0] in thread_cpu_s(os.getpid()):
+        time.sleep(0.01)
 
 
 def test_a_process_that_is_not_there_has_no_threads() -> None:
