@@ -24,7 +24,7 @@ from perfgate.experiment.metrics import METRICS
 from perfgate.experiment.rounds import Progress
 from perfgate.lease import Lease
 from perfgate.reproduce import reproduced
-from perfgate.reproduce.document import document, law_words
+from perfgate.reproduce.document import document, laws_found
 from perfgate.reproduce.figures import published_rows
 from perfgate.reproduce.plan import MINUTES, Step, plan_lines, share_s
 from perfgate.reproduce.reproduced import Reproduced, Unmeasured
@@ -32,6 +32,7 @@ from perfgate.reproduce.resuming import standing
 from perfgate.reproduce.scale import ScaleName, scale_of
 from perfgate.reproduce.table import Reproduction, Table
 from perfgate.reproduce.tables import TABLES
+from perfgate.reproduce.think_time_law import law_words
 from perfgate.settings import OPTIONS, Option, Settings, settings_of
 from perfgate.stack.affinity import plan_cores
 from perfgate.stack.callbacks import lacking as cannot_log
@@ -297,7 +298,7 @@ def _write_document(path: Path, folder: Path, pages: Sequence[Reproduced | Unmea
     except OSError as error:
         raise StackFailed(f"{path} could not be written: {error.strerror}; the records are in {folder}") from error
     if any(table.law for table in kept):
-        _say(f"the think-time law, users / (think time + latency), is {law_words(kept)}")
+        _say(f"the think-time law, users / (think time + latency), is {law_words(laws_found(kept))}")
     _say(f"{path} is written, from the records in {folder}")
 
 

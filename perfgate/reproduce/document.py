@@ -6,14 +6,12 @@ Goes out: the text of docs/reproduction.md; the caller writes it.
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Final, Literal
+from typing import Final
 
 from perfgate.reproduce.published import SETTINGS, FigureName
-from perfgate.reproduce.reproduced import Law, Ratio, Reproduced, Row, Unmeasured
+from perfgate.reproduce.reproduced import Ratio, Reproduced, Row, Unmeasured
+from perfgate.reproduce.think_time_law import TitledLaw, law_words, off
 
-#: How far the law may be off. The page's own figures keep to it within 2.5 % by the median; a window that begins and
-#: ends in the middle of some users' turns is off by 1 to 2 %.
-LAW_TOLERANCE: Final = 0.03
 NAMES: Final[dict[FigureName, str]] = {
     "median_ms": "median, ms",
     "p95_ms": "p95, ms",
@@ -46,9 +44,6 @@ rounds of one start of each gateway: they do not hold what differs from one star
 figures compare only where nothing in "Settings that differ" matters.
 """
 
-#: Whether the whole interval of measured / predicted is within the tolerance, wholly outside, or neither.
-Standing = Literal["confirmed", "refuted", "open"]
-
 
 def document(tables: Sequence[Reproduced | Unmeasured]) -> str:
     """The whole page.
@@ -65,50 +60,20 @@ def document(tables: Sequence[Reproduced | Unmeasured]) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def law_standing(law: Law) -> Standing:
-    """What the run of one arm says of the law."""
-    low, high = law.low_ratio - 1, law.high_ratio - 1
-    if low >= -LAW_TOLERANCE and high <= LAW_TOLERANCE:
-        return "confirmed"
-    return "refuted" if low > LAW_TOLERANCE or high < -LAW_TOLERANCE else "open"
-
-
-def law_words(tables: Sequence[Reproduced]) -> str:
-    """Whether users / (think time + latency) was confirmed, in words; runs whose apparatus was not fit say nothing."""
-    laws = [(table.title, law) for table in tables if not table.complaints for law in table.law]
-    if not laws:
-        return "neither confirmed nor refuted: generator, mock and host were not fit in any run with users who think"
-    by_standing = {law_standing(law): (title, law) for title, law in laws}
-    if "refuted" in by_standing:
-        return f"refuted: what was sent is off by {_off_words(*by_standing['refuted'])}"
-    if "open" in by_standing:
-        return (
-            f"neither confirmed nor refuted: what was sent is off by {_off_words(*by_standing['open'])}, and the "
-            "interval has both in it"
-        )
-    title, worst = max(laws, key=lambda found: abs(found[1].error_ratio))
-    return f"confirmed: what was sent is off at most by {_off_words(title, worst)}"
-
-
-def _off_words(title: str, law: Law) -> str:
-    return f"{_off(law)} with {law.arm} of the table {title!r}, where {LAW_TOLERANCE:.0%} are allowed"
-
-
-def _off(law: Law) -> str:
-    """By how much the law is off, and its interval."""
-    low, high = law.low_ratio - 1, law.high_ratio - 1
-    return f"{law.error_ratio * 100:+.1f} % ({low * 100:+.1f} to {high * 100:+.1f})"
+def laws_found(tables: Sequence[Reproduced]) -> list[TitledLaw]:
+    """Every run of users who think whose apparatus was fit; others say nothing of the law."""
+    return [TitledLaw(table.title, law) for table in tables if not table.complaints for law in table.law]
 
 
 def _law(tables: Sequence[Reproduced]) -> list[str]:
-    laws = [(table.title, law) for table in tables if not table.complaints for law in table.law]
+    laws = laws_found(tables)
     if not any(table.law for table in tables):
         return []
     lines = [
         "## The think time sets the throughput",
         "",
         "Users who think for Z and are answered within R send users / (Z + R) requests a second; with the page's 1,000",
-        f"users who think 0.75 s, 1000 / (0.75 + latency). {_sentence(law_words(tables))}",
+        f"users who think 0.75 s, 1000 / (0.75 + latency). {_sentence(law_words(laws))}",
         "Where it holds, requests/s of users who think say nothing of a gateway that its latency does not.",
         "",
     ]
@@ -118,10 +83,11 @@ def _law(tables: Sequence[Reproduced]) -> list[str]:
         "| table | arm | users | think time, s | mean, ms | by the law | measured | off | by the median |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for title, law in laws:
+    for found in laws:
+        law = found.law
         lines.append(
-            f"| {title} | {law.arm} | {law.users:,} | {law.think_time_s:.3g} | {_number(law.mean_ms)} | "
-            f"{law.predicted_rps:.1f} | {law.measured_rps:.1f} | {_off(law)} | {law.predicted_by_median_rps:.1f} |"
+            f"| {found.title} | {law.arm} | {law.users:,} | {law.think_time_s:.3g} | {_number(law.mean_ms)} | "
+            f"{law.predicted_rps:.1f} | {law.measured_rps:.1f} | {off(law)} | {law.predicted_by_median_rps:.1f} |"
         )
     return [*lines, ""]
 
