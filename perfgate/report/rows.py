@@ -150,12 +150,17 @@ def _fails_from(judgement: JudgementRecord, estimate: EstimateRecord) -> str:
 
 
 def _nearness(estimate: EstimateRecord, limit: LimitRecord) -> float | None:
-    """Of what must stay below, the share that is used; of what must stay above, how much of it is missing or there."""
+    """Of what must stay below, the share that is used; of what must stay above, how much of it is missing or there.
+
+    Of a share that must stay above one near 1 it is how much of what may lack lacks: 99.4 % is far from 99 %.
+    """
     if limit.maximum is not None:
         if limit.maximum > 0:
             return max(estimate.value, 0.0) / limit.maximum
         return math.inf if estimate.value > limit.maximum else 0.0
     if limit.minimum is not None:
+        if not estimate.unit and limit.minimum < 1:
+            return max(0.0, (1 - estimate.value) / (1 - limit.minimum))
         return limit.minimum / estimate.value if estimate.value > 0 else math.inf
     return None
 

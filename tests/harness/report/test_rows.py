@@ -3,9 +3,10 @@
 import pytest
 
 from perfgate.experiment import health
+from perfgate.experiment.measurement import Measurement
 from perfgate.record import JudgementRecord
 from perfgate.record_entries import judgement_record
-from perfgate.report.rows import row_of, worst
+from perfgate.report.rows import Row, row_of, worst
 from perfgate.thresholds import Limit
 from perfgate.verdict import Verdict, figure, judge, smallest_failing
 from tests.harness import synthetic
@@ -51,11 +52,23 @@ def test_what_may_not_be_at_all_is_infinitely_near_once_it_is() -> None:
     assert row_of(a_judgement("overhead", "error_ratio", maximum=0.0)).nearness == 0.0
 
 
-def test_a_minimum_is_nearer_the_less_there_is() -> None:
-    judged = a_judgement("overhead", "completed_ratio", maximum=2.0)
-    ends = judged.limit.model_copy(update={"maximum": None, "minimum": 0.99})
-    assert row_of(changed(judged, limit=ends)).nearness == pytest.approx(0.99)
-    assert row_of(changed(judged, limit=ends)).limit == "at least 99 %"
+def at_least(minimum: float, metric: str, measured: Measurement | None = None) -> Row:
+    judged = a_judgement("overhead", metric, measured, maximum=2.0)
+    return row_of(changed(judged, limit=judged.limit.model_copy(update={"maximum": None, "minimum": minimum})))
+
+
+def test_a_share_that_must_be_there_is_near_by_what_lacks_of_it() -> None:
+    assert at_least(0.99, "completed_ratio").limit == "at least 99 %"
+    assert at_least(0.99, "completed_ratio").nearness == 0.0
+    lacking = at_least(0.9, "completed_ratio", synthetic.measurement(failed=20))
+    assert lacking.value is not None
+    assert lacking.nearness == pytest.approx((1 - lacking.value) / 0.1)
+
+
+def test_a_minimum_of_anything_else_is_nearer_the_less_there_is() -> None:
+    plenty = at_least(10.0, "overhead_p50_ms")
+    assert plenty.value is not None
+    assert plenty.nearness == pytest.approx(10.0 / plenty.value)
 
 
 def test_a_comparison_has_both_figures_and_the_slowdown_that_would_have_failed() -> None:
