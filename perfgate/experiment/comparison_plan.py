@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from perfgate.errors import BadInput
-from perfgate.experiment.rounds import RoundsPlan
+from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
 from perfgate.load.schedule import Schedule
 from perfgate.stats import plan as planning
 from perfgate.stats.comparison import Noise
@@ -26,8 +26,6 @@ ROUND_SD_MIN: Final = 0.04
 POWER: Final = 0.95
 #: One gateway's start where several start side by side on two cores: 2.4 of litellm 1.79.3, 4 to 5 of 1.106.2.
 START_S: Final = 3.5
-#: What a window takes beyond its schedule: connecting, draining, counting; measured 0.06.
-WINDOW_EXTRA_S: Final = 0.06
 #: Fresh gateways are asked for so long before their first window.
 SETTLE_S: Final = 0.6
 #: Of a gateway with one worker, rounded up: 250 MiB of litellm 1.79.3, 320 of 1.102.4 on the reference host.

@@ -24,7 +24,7 @@ from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.comparison import FIGURES, noise_of_comparison
 from perfgate.experiment.comparison_plan import NOISE, expected_noise
 from perfgate.experiment.measurement import Measurement, SinkUse
-from perfgate.experiment.rounds import RoundsPlan
+from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
 from perfgate.lease import Tenure
 from perfgate.load.result import FailedReply
 from perfgate.load.schedule import ClosedLoop
@@ -245,8 +245,8 @@ apparatus:""",
     run = begun(tmp_path, asking)
     with_reserve_s = run.time_left_s("overhead")
     run.keep_measurement(synthetic.measurement(scenario="endpoints", rounds=1))
-    # Two endpoints, directly and through the gateway, in 2 times 4 rounds of windows of 5.2 s each.
-    assert run.time_left_s("overhead") > with_reserve_s + 4 * 8 * 5.2
+    # Two endpoints, directly and through the gateway, in 2 times 4 rounds of windows of 5 s each.
+    assert run.time_left_s("overhead") > with_reserve_s + 4 * 8 * (5 + WINDOW_EXTRA_S)
 
 
 def test_time_is_kept_for_a_search_that_is_still_to_come(tmp_path: Path) -> None:
@@ -263,8 +263,8 @@ apparatus:""",
     run = begun(tmp_path, searching)
     with_reserve_s = run.time_left_s("overhead")
     run.keep_measurement(synthetic.measurement(scenario="capacity", rounds=1))
-    # Four gateways, some ten windows of 5.2 s each.
-    assert run.time_left_s("overhead") > with_reserve_s + 4 * 10 * 5.2
+    # Four gateways, some ten windows of 5 s each.
+    assert run.time_left_s("overhead") > with_reserve_s + 4 * 10 * (5 + WINDOW_EXTRA_S)
     assert run.asked.stack.generations == 4
 
 
