@@ -367,14 +367,8 @@ class Loader:
     def settle(self, gateway: Gateway, arm: Arm, schedule: Schedule, settle_s: float) -> None:
         """Have a fresh gateway answer requests that nobody measures; `settle_s` is the time of a closed loop."""
         assert arm.gateway is not None
-        if isinstance(schedule, ClosedLoop):
-            window_s = max(settle_s, schedule.longest_think_time_s)
-            settling: Schedule = replace(schedule, warm_up_s=0, window_s=window_s, spawn_per_s=None)
-        else:
-            requests = SETTLE_REQUESTS * arm.gateway.processes
-            settling = OpenLoop(schedule.offered_rps, warm_up_s=0, window_s=max(requests / schedule.offered_rps, 0.1))
         _open_ledgers(gateway)
-        load = self._run(self._job(arm, gateway, settling, seed=0), gateway)
+        load = self._run(self._job(arm, gateway, settling(schedule, arm.gateway.processes, settle_s), seed=0), gateway)
         _close_ledgers(gateway, load.sent)
 
     def window(
@@ -460,6 +454,21 @@ class Loader:
         except StackFailed:
             gateway.check_alive()
             raise
+
+
+def settling(schedule: Schedule, processes: int, closed_loop_s: float) -> Schedule:
+    """The load of a fresh gateway before its first window.
+
+    Args:
+        schedule: of its windows.
+        processes: that it has, each of which is to answer some requests.
+        closed_loop_s: how long a closed loop takes at least; an open loop takes as long as its requests do.
+    """
+    if isinstance(schedule, ClosedLoop):
+        window_s = max(closed_loop_s, schedule.longest_think_time_s)
+        return replace(schedule, warm_up_s=0, window_s=window_s, spawn_per_s=None)
+    requests = SETTLE_REQUESTS * processes
+    return OpenLoop(schedule.offered_rps, warm_up_s=0, window_s=max(requests / schedule.offered_rps, 0.1))
 
 
 def _writes_every_s(gateway: GatewaySpec) -> int:

@@ -16,9 +16,9 @@ from perfgate import __version__
 from perfgate.errors import StackFailed
 from perfgate.experiment import health, sink_ledger
 from perfgate.experiment.arms import DATABASE_FLUSH_MAX_S, Arm, GatewaySpec
-from perfgate.experiment.comparison_plan import START_S
 from perfgate.experiment.measurement import Measurement, NotMeasured
 from perfgate.experiment.rounds import SETTLE_S, WINDOW_EXTRA_S, Bench, RoundsPlan, run_rounds
+from perfgate.experiment.start_plan import GatewayStart, settling_s, starting_s
 from perfgate.load.api import Api
 from perfgate.load.realtime_drive import CLOSE_SPACING_S, QUIET_S
 from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
@@ -37,8 +37,6 @@ from perfgate.stats.resampling import ROUNDS_MIN, EmptyRound, TooFewRounds
 ROUNDS: Final = 3
 #: Windows without a gateway show that generator and mock are fit.
 DIRECT: Final = OpenLoop(offered_rps=60, warm_up_s=0.5, window_s=3)
-#: For the tables of one LiteLLM in a database of its own.
-MIGRATE_S: Final = 6.0
 #: Supervisor, mock and generator, and what else stands beside the gateways.
 BENCH_S: Final = 5.0
 
@@ -71,11 +69,10 @@ class TableLoad:
 
     @property
     def starting_s(self) -> float:
-        """Until all gateways are up and have settled, to plan with; they start side by side on two cores."""
+        """Until all gateways are up and have settled, to plan with."""
         specs = self.gateways.values()
-        settling_s = sum(SETTLE_S + _drain_s(spec) for spec in specs)
-        migrating_s = MIGRATE_S * sum(spec.database for spec in specs)
-        return BENCH_S + START_S * sum(spec.processes for spec in specs) + migrating_s + settling_s
+        starts = [GatewayStart.of(spec) for spec in specs]
+        return BENCH_S + starting_s(starts) + settling_s(starts, self.schedule, SETTLE_S) + sum(map(_drain_s, specs))
 
     @property
     def words(self) -> str:
