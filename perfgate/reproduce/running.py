@@ -7,6 +7,7 @@ What a table takes is known beforehand as far as its windows go; how long gatewa
 are up. Then it decides on its rounds: all of them, or fewer where the time is short.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -105,9 +106,26 @@ class Said:
     caveats: Callable[[Measurement], Sequence[str]]
 
 
-def planned_s(load: TableLoad) -> float:
-    """How long a table takes with all its rounds."""
-    return load.starting_s + ROUNDS * load.round_s
+class RoundsTable(ABC):
+    """A table whose load is run in rounds (`run`): what it says of its load, and takes, follow from that.
+
+    A table derives from it, and adds what else a `Table` has.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def load(self, reproduction: Reproduction) -> TableLoad:
+        """What its arms are asked, at the scale of this host."""
+
+    def load_words(self, reproduction: Reproduction) -> str:
+        """As `Table` says."""
+        return self.load(reproduction).words
+
+    def planned_s(self, reproduction: Reproduction) -> float:
+        """As `Table` says."""
+        load = self.load(reproduction)
+        return load.starting_s + ROUNDS * load.round_s
 
 
 def run(table: Table, load: TableLoad, said: Said, bench: Bench, reproduction: Reproduction) -> Reproduced:
