@@ -161,7 +161,7 @@ def _page_prediction(latency_ms: float | None, rps: float) -> str:
 def _table(table: Reproduced) -> list[str]:
     host = table.host
     memory_gib = host.get("memory_bytes", 0) / 2**30
-    command = f"perfgate reproduce --table {table.table} --scale {table.scale} --seed {table.seed}"
+    command = table.command or f"perfgate reproduce --table {table.table} --scale {table.scale} --seed {table.seed}"
     where = (
         f"{host.get('cores_allowed')} cores {host.get('cpu_model')}, {memory_gib:.0f} GiB, Linux {host.get('kernel')}"
     )

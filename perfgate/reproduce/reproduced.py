@@ -112,6 +112,7 @@ class Reproduced:
         started_utc, perfgate_version, gateway, scale, seed, host, backend: of the run.
         services: what ran.
         notes: what a report of the run has to say.
+        command: what is typed to run it again; empty in a record of before it was kept.
         measurement: with every window; None where the load is not of that kind.
     """
 
@@ -136,6 +137,7 @@ class Reproduced:
     backend: str
     services: tuple[ServiceRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    command: str = ""
     measurement: MeasurementRecord | None = field(default=None, repr=False)
 
 

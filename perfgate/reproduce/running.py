@@ -28,6 +28,7 @@ from perfgate.measure.host import fingerprint
 from perfgate.record import ServiceRecord
 from perfgate.record_entries import measurement_record
 from perfgate.reproduce import figures
+from perfgate.reproduce.command_line import without_folders
 from perfgate.reproduce.published import FigureName, PublishedRow
 from perfgate.reproduce.reproduced import Difference, Ratio, Reproduced
 from perfgate.reproduce.resuming import settings_words
@@ -163,13 +164,14 @@ def run(table: Table, load: TableLoad, said: Said, bench: Bench, reproduction: R
         took_s=round(took_s, 1),
         started_utc=began.isoformat(timespec="seconds"),
         perfgate_version=__version__,
-        gateway=str(settings.gateway),
+        gateway=str(replace(settings.gateway, source=without_folders(settings.gateway.source))),
         scale=reproduction.scale.name,
         seed=settings.seed,
         host=asdict(fingerprint()),
         backend=settings.gateway.backend,
         services=tuple(ServiceRecord(name=name, facts=facts) for name, facts in reproduction.services),
         notes=tuple(reproduction.notes),
+        command=reproduction.command,
         measurement=measurement_record(measurement),
     )
 

@@ -60,6 +60,7 @@ class FakeTable:
             complaints=self.complaints,
             settings=settings_words(self, reproduction),
             seed=reproduction.settings.seed,
+            command=reproduction.command,
         )
 
 
@@ -108,6 +109,26 @@ def test_a_table_is_run_kept_and_set_beside_the_page(
     assert "## the table first" in out
     assert "the think-time law, users / (think time + latency), is confirmed" in err
     assert "## the table first" in Path("docs/reproduction.md").read_text()
+
+
+def test_the_document_has_the_command_with_every_option_and_without_the_password(
+    tables: dict[str, FakeTable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFGATE_POSTGRES_URL", "postgresql://me:hunter2@db.example:5432/litellm")
+    monkeypatch.setenv("PERFGATE_PRISMA_ENGINE", "wasm")
+    strict = Path.cwd() / "strict.yaml"
+    strict.write_text(THRESHOLDS)
+    options = ("--litellm", "1.79.3", "--minutes", "40", "--again", "--thresholds", str(strict), "--seed", "7")
+    assert reproduce(ALL, *options) == ExitCode.OK
+    text = Path("docs/reproduction.md").read_text()
+    for name in tables:
+        assert (
+            f"`perfgate reproduce --table {name} --scale auto --minutes 40 --thresholds '…/strict.yaml' --litellm "
+            "1.79.3 --stack processes --prisma-engine wasm --postgres-url "
+            "'postgresql://me:***@db.example:5432/litellm' --seed 7`, " in text
+        )
+    assert "hunter2" not in text
+    assert str(Path.cwd()) not in text
 
 
 def test_all_are_run_one_after_the_other(tables: dict[str, FakeTable]) -> None:

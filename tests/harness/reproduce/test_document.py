@@ -34,6 +34,11 @@ def test_published_and_measured_stand_side_by_side_with_their_ratio() -> None:
     assert "aggregated" not in text.lower()
 
 
+def test_a_record_has_the_command_that_made_it() -> None:
+    asked = "perfgate reproduce --table instances --scale auto --prisma-engine wasm --seed 7"
+    assert f"`{asked}`, 2026-01-01T00:00:00+00:00, 3.1 minutes: " in document([a_table(command=asked)])
+
+
 def test_what_is_not_published_says_so_and_has_no_ratio() -> None:
     text = document([a_table(rows=(Row("redis_url", "requests", "throughput_rps", None, 1234.5),))])
     assert "| redis_url | requests | requests/s | not published | 1,234 |  |" in text
