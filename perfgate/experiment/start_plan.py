@@ -14,8 +14,8 @@ from perfgate.load.schedule import Schedule
 
 #: One process of LiteLLM where several start side by side: 2.4 of 1.79.3, 3 to 5 of 1.106.2.
 START_S: Final = 3.5
-#: The same with a database, in which it looks for its tables and makes its views: 5 to 7 of 1.106.2 with the WebAssembly
-#: engine; of other releases and of the native engine it was not measured.
+#: The same with a database, in which it looks for its tables and makes its views: 5 to 7 of 1.106.2 with Prisma's
+#: WebAssembly engine; of other releases, and with the native one, it was not measured.
 START_WITH_DATABASE_S: Final = 7.0
 #: LiteLLM's tables in an empty database, one database after the other: 7.3 to 7.6 of 1.106.2. With the native engine
 #: LiteLLM makes them itself while it starts, which was not measured.

@@ -61,7 +61,7 @@ def test_starts_are_planned_by_their_processes_and_databases() -> None:
     instances, redis = (table.load(reproduction()) for table in (INSTANCES_TABLE, REDIS_TABLE))
     planned_s = BENCH_S + 2 * MIGRATE_S + 6 * START_WITH_DATABASE_S
     settling_s = SETTLE_S + WINDOW_EXTRA_S
-    assert instances.starting_s == pytest.approx(planned_s + 2 * (settling_s + DATABASE_FLUSH_MAX_S))
+    assert instances.starting_s == pytest.approx(planned_s + 2 * (settling_s + DATABASE_FLUSH_MAX_S / 2))
     assert redis.starting_s == pytest.approx(BENCH_S + 2 * START_S + 2 * settling_s)
 
 
