@@ -148,6 +148,8 @@ def _run_all(
                 continue
             path = reproduced.write(options.record_dir, one)
             _say(f"{table.name}: done in {(time.monotonic() - began_mono_s) / 60:.1f} minutes, {path}")
+            for unanswered in one.unanswered:
+                _say(f"{table.name}: {unanswered.words}")
             found[table.name] = one
     except KeyboardInterrupt:
         _say(f"what is measured is in {options.record_dir}: the same command goes on with the rest")

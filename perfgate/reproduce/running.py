@@ -17,13 +17,12 @@ from perfgate import __version__
 from perfgate.errors import StackFailed
 from perfgate.experiment import health, sink_ledger
 from perfgate.experiment.arms import DATABASE_FLUSH_MAX_S, Arm, GatewaySpec
-from perfgate.experiment.measurement import Measurement, NotMeasured
+from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import SETTLE_S, WINDOW_EXTRA_S, Bench, RoundsPlan, run_rounds
 from perfgate.experiment.start_plan import GatewayStart, settling_s, starting_s
 from perfgate.load.api import Api
 from perfgate.load.realtime_drive import CLOSE_SPACING_S, QUIET_S
 from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
-from perfgate.measure.histogram import NoRequests
 from perfgate.measure.host import fingerprint
 from perfgate.record import ServiceRecord
 from perfgate.record_entries import measurement_record
@@ -33,7 +32,7 @@ from perfgate.reproduce.published import FigureName, PublishedRow
 from perfgate.reproduce.reproduced import Difference, Ratio, Reproduced
 from perfgate.reproduce.resuming import settings_words
 from perfgate.reproduce.table import Reproduction, Table
-from perfgate.stats.resampling import ROUNDS_MIN, EmptyRound, TooFewRounds
+from perfgate.stats.resampling import ROUNDS_MIN
 
 #: Rounds of every table: enough to see a spread, few enough that all tables take 25 minutes on two cores.
 ROUNDS: Final = 3
@@ -141,22 +140,18 @@ def run(table: Table, load: TableLoad, said: Said, bench: Bench, reproduction: R
     took_s = (datetime.now(UTC) - began).total_seconds()
     settings, arms = reproduction.settings, list(load.gateways)
     fitness = health.check(measurement, reproduction.apparatus)
-    try:
-        rows = figures.rows_of(measurement, table.published, arms, said.more)
-        ratios = _ratios(measurement, table.published, said)
-        laws = figures.laws_of(measurement, arms)
-        caveats = tuple(said.caveats(measurement))
-    except (NotMeasured, NoRequests, TooFewRounds, EmptyRound) as error:
-        kinds = "; ".join(f"{arm}: {_errors(measurement, arm)}" for arm in arms)
-        raise StackFailed(f"the table {table.name} cannot be made: {error}; errors by arm: {kinds}") from error
+    unanswered = figures.unanswered_of(measurement, arms)
+    if sum(one.windows == one.of for one in unanswered) == len(arms):
+        kinds = "; ".join(f"{one.arm}: {one.errors or 'none'}" for one in unanswered)
+        raise StackFailed(f"the table {table.name} cannot be made: no request was answered; errors by arm: {kinds}")
     return Reproduced(
         table=table.name,
         title=table.title,
-        rows=rows,
-        ratios=ratios,
-        law=laws,
+        rows=figures.rows_of(measurement, table.published, arms, said.more),
+        ratios=_ratios(measurement, table.published, said),
+        law=figures.laws_of(measurement, arms),
         differences=said.differences(len(measurement.rounds)),
-        caveats=caveats,
+        caveats=tuple(said.caveats(measurement)),
         failed=figures.failed_of(measurement, arms),
         complaints=fitness.complaints,
         apparatus=fitness.words,
@@ -171,6 +166,7 @@ def run(table: Table, load: TableLoad, said: Said, bench: Bench, reproduction: R
         backend=settings.gateway.backend,
         services=tuple(ServiceRecord(name=name, facts=facts) for name, facts in reproduction.services),
         notes=tuple(reproduction.notes),
+        unanswered=unanswered,
         command=reproduction.command,
         measurement=measurement_record(measurement),
     )
@@ -206,10 +202,3 @@ def _ratios(measurement: Measurement, published: Sequence[PublishedRow], said: S
 def _drain_s(spec: GatewaySpec) -> float:
     """For what a gateway still writes after a window: on average half the time between two writings."""
     return (DATABASE_FLUSH_MAX_S / 2 if spec.database else 0.0) + (sink_ledger.DRAIN_S if spec.callback else 0.0)
-
-
-def _errors(measurement: Measurement, arm: str) -> str:
-    try:
-        return ", ".join(f"{error.count:,} {error.kind}" for error in measurement.errors(arm)) or "none"
-    except NotMeasured as error:
-        return str(error)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from perfgate.reproduce.document import LAW_TOLERANCE, document, law_words
+from perfgate.reproduce.document import FEWER_WINDOWS, LAW_TOLERANCE, document, law_words
 from perfgate.reproduce.figures import published_rows
 from perfgate.reproduce.published import GATEWAYS, GCS
-from perfgate.reproduce.reproduced import Law, Ratio, Row, Unmeasured
+from perfgate.reproduce.reproduced import Law, Ratio, Row, Unanswered, Unmeasured
 from tests.harness.reproduce.conftest import a_table
 
 
@@ -102,6 +102,15 @@ def test_without_users_who_think_there_is_no_law_to_speak_of() -> None:
 
 def test_failures_are_told_by_arm() -> None:
     assert "Requests that failed: 3 of 4 instances." in document([a_table(failed={"2 instances": 0, "4 instances": 3})])
+
+
+def test_windows_without_an_answer_are_told_by_arm() -> None:
+    unanswered = (Unanswered("2 instances", 1, 3, "440 http_500"), Unanswered("4 instances", 2, 3, ""))
+    text = document([a_table(unanswered=unanswered)])
+    assert "**No request of 2 instances was answered in 1 of 3 windows; its errors: 440 http_500.**" in text
+    assert "**No request of 4 instances was answered in 2 of 3 windows; its users still waited for " in text
+    assert FEWER_WINDOWS in text
+    assert FEWER_WINDOWS not in document([a_table()])
 
 
 def test_tables_stand_in_the_order_in_which_they_are_given() -> None:
