@@ -30,14 +30,16 @@ from perfgate.exit_codes import ExitCode, worst
 from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.comparison import FIGURES, noise_of_comparison
 from perfgate.experiment.comparison_plan import Planned, expected_noise, planned_for
+from perfgate.experiment.gateway_figures import PORTKEY
 from perfgate.experiment.measurement import Measurement, NotMeasured
-from perfgate.experiment.metrics import METRICS, arms_of_limits
-from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
+from perfgate.experiment.metrics import METRICS, arms_of_limits, gateways_of_limits
+from perfgate.experiment.rounds import SETTLE_S, WINDOW_EXTRA_S, RoundsPlan
 from perfgate.experiment.sizes import sizes_to_try
+from perfgate.experiment.start_plan import GatewayStart, settling_s, starting_s
 from perfgate.failed_replies import FailedRepliesFile
 from perfgate.host_limits import HostStanding, standing
 from perfgate.lease import Tenure
-from perfgate.load.schedule import ClosedLoop
+from perfgate.load.schedule import ClosedLoop, Schedule
 from perfgate.measure.host import HostFingerprint, environment_warnings, fingerprint
 from perfgate.measure.host_speed import HostSpeed
 from perfgate.record import (
@@ -72,8 +74,6 @@ from perfgate.thresholds import (
 from perfgate.verdict import Judgement, Surroundings
 from perfgate.versions import versions_here
 
-#: Seconds that starting a scenario's gateways and settling them takes, to plan with; measured 8 to 15 on two cores.
-START_ESTIMATE_S: Final = 15.0
 #: Seconds that a window takes by Locust beyond what it takes by perfgate's own generator: its users come and go.
 LOCUST_WINDOW_EXTRA_S: Final = 0.25
 #: Seconds that a comparison's last look and the stop of its gateways take.
@@ -397,10 +397,20 @@ class Run:
         return self.asked.profile.budget_minutes * 60 - spent_s - reserved_s
 
     def _least_s(self, scenario: str) -> float:
-        sizes = sizes_to_try(self.asked.host.cores_allowed, self.settings.gateway.workers)
-        asked = self.thresholds.scenarios[scenario]
-        arms = arms_of_limits(asked.limits, [size.name for size in sizes])
-        return _least_s(asked, self.settings.profile, len(arms))
+        asked, gateway = self.thresholds.scenarios[scenario], self.settings.gateway
+        sizes = {size.name: size.processes for size in sizes_to_try(self.asked.host.cores_allowed, gateway.workers)}
+        starts = [
+            GatewayStart(
+                sizes.get(name, gateway.processes),
+                product="portkey" if name == PORTKEY else "litellm",
+                endpoints=endpoints,
+            )
+            for name, endpoints in gateways_of_limits(asked.limits, sizes).items()
+        ]
+        if "postgres" in asked.needs.services:
+            # One of them has a database, as in every scenario that is shipped; limits name it first.
+            starts[0] = replace(starts[0], has_database=True)
+        return _least_s(asked, self.settings.profile, len(arms_of_limits(asked.limits, sizes)), starts)
 
     def judged(self, measurement: Measurement, metric: str) -> Judgement:
         """The verdict on one metric of a measurement, without keeping it.
@@ -665,24 +675,32 @@ def _names(earlier: ServiceRecord, later: ServiceRecord) -> tuple[str, str]:
     return (names[0], names[1]) if names[0] != names[1] else (earlier.name, later.name)
 
 
-def _least_s(scenario: Scenario, profile: str, arms: int) -> float:
+def _least_s(scenario: Scenario, profile: str, arms: int, starts: Sequence[GatewayStart]) -> float:
     """Seconds that a scenario takes when it is decided at the first look, with all windows at full length.
 
     Args:
         scenario: of the file.
         profile: in which it is measured.
         arms: of each of its rounds, direct ones included.
+        starts: its gateways, of one generation.
     """
     load, rounds = scenario.load, scenario.rounds
     if isinstance(rounds, Comparing):
         return rounds.minutes_of(profile) * 60
     if isinstance(rounds, Faulting):
-        return rounds.cycles * (START_ESTIMATE_S + rounds.before_s + rounds.during_s)
+        # One gateway goes through all phases of a cycle.
+        return rounds.cycles * (_ready_s(load.schedule, starts[:1]) + rounds.before_s + rounds.during_s)
     if isinstance(rounds, Searching):
         window_s = load.schedule.warm_up_s + load.schedule.window_s + WINDOW_EXTRA_S
-        return START_ESTIMATE_S + rounds.generations * SEARCH_WINDOWS_ESTIMATE * window_s
+        return rounds.generations * (_ready_s(load.schedule, starts) + SEARCH_WINDOWS_ESTIMATE * window_s)
+    windows = rounds.generations * rounds.per_generation * arms
     if load.requests is not None:
-        window_s = load.requests * SINGLE_REQUEST_ESTIMATE_S
-    else:
-        window_s = load.schedule.warm_up_s + load.schedule.window_s + WINDOW_EXTRA_S
-    return START_ESTIMATE_S + rounds.generations * rounds.per_generation * arms * window_s
+        # One gateway serves all generations, and is asked nothing beforehand.
+        return starting_s(starts) + windows * load.requests * SINGLE_REQUEST_ESTIMATE_S
+    window_s = load.schedule.warm_up_s + load.schedule.window_s + WINDOW_EXTRA_S
+    return rounds.generations * _ready_s(load.schedule, starts) + windows * window_s
+
+
+def _ready_s(schedule: Schedule, starts: Sequence[GatewayStart]) -> float:
+    """Until the gateways of one generation are up and have settled."""
+    return starting_s(starts) + settling_s(starts, schedule, SETTLE_S)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from perfgate.errors import BadInput
-from perfgate.experiment.rounds import RoundsPlan
+from perfgate.experiment.rounds import WINDOW_EXTRA_S, RoundsPlan
+from perfgate.experiment.start_plan import START_S
 from perfgate.load.schedule import Schedule
 from perfgate.stats import plan as planning
 from perfgate.stats.comparison import Noise
@@ -24,10 +25,6 @@ NOISE_WINDOW_S: Final = 0.15
 ROUND_SD_MIN: Final = 0.04
 #: The chance that a plan wants: of a PASS for equal arms, and of a FAIL for twice the margin.
 POWER: Final = 0.95
-#: One gateway's start where several start side by side on two cores: 2.4 of litellm 1.79.3, 4 to 5 of 1.106.2.
-START_S: Final = 3.5
-#: What a window takes beyond its schedule: connecting, draining, counting; measured 0.06.
-WINDOW_EXTRA_S: Final = 0.06
 #: Fresh gateways are asked for so long before their first window.
 SETTLE_S: Final = 0.6
 #: Of a gateway with one worker, rounded up: 250 MiB of litellm 1.79.3, 320 of 1.102.4 on the reference host.

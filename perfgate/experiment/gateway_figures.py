@@ -11,6 +11,7 @@ from typing import Final
 from perfgate.experiment.arms import Arm
 from perfgate.experiment.measurement import Estimate, Measurement, NotMeasured
 from perfgate.measure.histogram import Histogram, NoRequests
+from perfgate.stats.resampling import EmptyRound
 
 #: The names of the arms: what the published table compares with Portkey has a database, Portkey has none.
 LITELLM: Final = "litellm"
@@ -42,8 +43,9 @@ class GatewayRow:
         p50_ms, p95_ms, p99_ms, mean_ms: latency from the intended start, of its merged histogram; None when nothing
             succeeded.
         throughput_rps: requests that succeeded a second.
-        cpu_per_request_ms: of its whole process tree; None where there are no processes of ours, or nothing succeeded.
-        rss_mib: likewise.
+        cpu_per_request_ms: of its whole process tree; None where there are no processes of ours, or nothing was
+            completed in a window.
+        rss_mib: of the same; None where there are no processes of ours.
     """
 
     arm: str
@@ -94,5 +96,5 @@ def _times_ms(latency: Histogram) -> tuple[float | None, ...]:
 def _use_or_none(of: Callable[[str], Estimate], arm: str) -> float | None:
     try:
         return of(arm).value
-    except NotMeasured:  # Unmeasurable is one
+    except (NotMeasured, EmptyRound):  # Unmeasurable is one of the first
         return None

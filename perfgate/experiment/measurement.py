@@ -385,14 +385,14 @@ class Measurement:
         at = [weighted_percentiles(values, of_arm, weights, percentile) for of_arm in counts]
         requests = min(self.requests(name) for name in (arm, direct, than, than_direct))
         samples = (at[0] - at[1]) / (at[2] - at[3])
-        needed = _requests_needed(percentile)
+        needed = requests_needed(percentile)
         return self._estimate(f"overhead_p{percentile:g}_ratio", "", samples, requests=requests, requests_needed=needed)
 
     def latency_ratio(self, metric: str, percentile: float, arm: str, than: str) -> Estimate:
         """The latency of one arm divided by that of another, at the same percentile and in the same rounds."""
         (values, counts), weights = self._counts([arm, than], _latency), self._weights()
         of_arm, of_other = (weighted_percentiles(values, each, weights, percentile) for each in counts)
-        requests, needed = min(self.requests(arm), self.requests(than)), _requests_needed(percentile)
+        requests, needed = min(self.requests(arm), self.requests(than)), requests_needed(percentile)
         return self._estimate(metric, "", of_arm / of_other, requests=requests, requests_needed=needed)
 
     def throughput_ratio(self, metric: str, arm: str, than: str) -> Estimate:
@@ -400,7 +400,13 @@ class Measurement:
         return self._ratio_of_arms(metric, arm, than, self._succeeded_and_seconds)
 
     def throughput_loss_ratio(self, arm: str, than: str) -> Estimate:
-        """The share by which an arm's throughput is below that of another; below 0 where it is above."""
+        """The share by which an arm's throughput is below that of another; below 0 where it is above.
+
+        Raises:
+            NotMeasured: in a round nothing of the other one succeeded.
+        """
+        if not all(window.load.succeeded for window in self.of_arm(than)):
+            raise NotMeasured(f"{self.scenario}: in a round no request of arm {than!r} was answered")
         weights = self._weights()
         of_arm, of_other = (weighted_ratios(*self._succeeded_and_seconds(name), weights) for name in (arm, than))
         requests = min(self.requests(arm), self.requests(than))
@@ -486,7 +492,7 @@ class Measurement:
     def _percentile(self, metric: str, percentile: float, arm: str, of: "_Of") -> Estimate:
         (values, counts), requests = self._counts([arm], of), self.requests(arm)
         samples = weighted_percentiles(values, counts[0], self._weights(), percentile) / 1000
-        return self._estimate(metric, "ms", samples, requests=requests, requests_needed=_requests_needed(percentile))
+        return self._estimate(metric, "ms", samples, requests=requests, requests_needed=requests_needed(percentile))
 
     def _difference(self, metric: str, percentile: float, arm: str, direct: str, of: "_Of") -> Estimate:
         """The same resampled rounds enter both sides, so that what moves both (the host) cancels."""
@@ -497,7 +503,7 @@ class Measurement:
             - weighted_percentiles(values, without, weights, percentile)
         ) / 1000
         requests = min(self.requests(arm), self.requests(direct))
-        return self._estimate(metric, "ms", samples, requests=requests, requests_needed=_requests_needed(percentile))
+        return self._estimate(metric, "ms", samples, requests=requests, requests_needed=requests_needed(percentile))
 
     def _use(self, window: Window) -> GatewayUse:
         return use_of(window, self.scenario)
@@ -683,6 +689,6 @@ _WHAT: Final[dict[_Of, str]] = {
 }
 
 
-def _requests_needed(percentile: float) -> int:
+def requests_needed(percentile: float) -> int:
     """Tails need 1,000 requests an arm: the p99 then rests on the ten slowest; a median needs 100."""
     return 1_000 if percentile >= 90 else 100

@@ -66,6 +66,8 @@ _AFTER: Final = (fault_figures.AFTER,)
 _LOGS: Final = (CANDIDATE,)
 #: Endpoints that figures are of, each as an arm of its own.
 API_ARMS: Final = (Api.EMBEDDINGS, Api.RESPONSES, Api.MESSAGES, Api.MODELS)
+#: Arms that the processes of another one serve: the cache's hits, and every endpoint but the first.
+_SHARED_WITH: Final[Mapping[str, str]] = {"cache_hit": "gateway", **{api.value: API_ARMS[0].value for api in API_ARMS}}
 
 
 def _timed(
@@ -331,6 +333,28 @@ def arms_of_limits(metrics: Iterable[str], sizes: Collection[str] = ()) -> tuple
     >>> arms_of_limits(["embeddings_error_ratio", "models_error_ratio"])
     ('embeddings_direct', 'models_direct', 'embeddings', 'models')
     """
-    through = dict.fromkeys(arm for metric in metrics for arm in METRICS[metric].arms or sizes)
+    through = _through(metrics, sizes)
     direct = dict.fromkeys(f"{arm}{DIRECT_SUFFIX}" if arm in API_ARMS else "direct" for arm in through)
     return (*direct, *through)
+
+
+def gateways_of_limits(metrics: Iterable[str], sizes: Collection[str] = ()) -> Mapping[str, int]:
+    """Those arms of `arms_of_limits` that have processes of their own, the first where several share some.
+
+    Returns:
+        By the arm's name, how many endpoints its processes are asked for.
+
+    >>> gateways_of_limits(["added_p50_ms", "cache_hit_p50_ms", "embeddings_error_ratio", "models_error_ratio"])
+    {'gateway': 1, 'without': 1, 'embeddings': 2}
+    """
+    first: dict[str, str] = {}
+    endpoints: dict[str, int] = {}
+    for arm in _through(metrics, sizes):
+        server = first.setdefault(_SHARED_WITH.get(arm, arm), arm)
+        endpoints[server] = endpoints.get(server, 0) + 1 if arm in API_ARMS else 1
+    return endpoints
+
+
+def _through(metrics: Iterable[str], sizes: Collection[str]) -> tuple[str, ...]:
+    """The arms that these metrics read, each once."""
+    return tuple(dict.fromkeys(arm for metric in metrics for arm in METRICS[metric].arms or sizes))

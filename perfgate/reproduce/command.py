@@ -24,6 +24,7 @@ from perfgate.experiment.metrics import METRICS
 from perfgate.experiment.rounds import Progress
 from perfgate.lease import Lease
 from perfgate.reproduce import reproduced
+from perfgate.reproduce.command_line import RUN_OPTIONS, command_line
 from perfgate.reproduce.document import document, laws_found
 from perfgate.reproduce.figures import published_rows
 from perfgate.reproduce.plan import MINUTES, Step, plan_lines, share_s
@@ -33,7 +34,7 @@ from perfgate.reproduce.scale import ScaleName, scale_of
 from perfgate.reproduce.table import Reproduction, Table
 from perfgate.reproduce.tables import TABLES
 from perfgate.reproduce.think_time_law import law_words
-from perfgate.settings import OPTIONS, Option, Settings, settings_of
+from perfgate.settings import Settings, options_given, settings_of
 from perfgate.stack.affinity import plan_cores
 from perfgate.stack.callbacks import lacking as cannot_log
 from perfgate.stack.environments import EnvironmentCache
@@ -44,23 +45,7 @@ from perfgate.thresholds import Apparatus, load_thresholds
 ALL: Final = "all"
 RECORD_DIR: Final = Path(".perfgate/reproduction")
 DOCUMENT: Final = Path("docs/reproduction.md")
-#: Options of pytest that say which gateway is run, in what, and who sends the load.
-_PASSED_ON: Final = (
-    "--litellm",
-    "--stack",
-    "--images",
-    "--prisma-engine",
-    "--postgres-url",
-    "--cpus-per-instance",
-    "--memory-per-instance",
-    "--deps",
-    "--load",
-    "--locust-workers",
-    "--locust-expect-workers",
-    "--locust-bind",
-    "--seed",
-)
-RUN_OPTIONS: Final[tuple[Option, ...]] = tuple(option for option in OPTIONS if option.name in _PASSED_ON)
+THRESHOLDS: Final = Path("thresholds.yaml")
 
 
 def add_reproduce(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -90,9 +75,7 @@ def add_reproduce(commands: "argparse._SubParsersAction[Any]") -> None:
     option("--again", action="store_true", help="run tables again that were run with the same settings")
     option("--record-dir", type=Path, default=RECORD_DIR, metavar="DIR", help="the folder of records (%(default)s)")
     option("--document", type=Path, default=DOCUMENT, metavar="FILE", help="made of all records there (%(default)s)")
-    option(
-        "--thresholds", type=Path, default=Path("thresholds.yaml"), metavar="FILE", help="its apparatus (%(default)s)"
-    )
+    option("--thresholds", type=Path, default=THRESHOLDS, metavar="FILE", help="its apparatus (%(default)s)")
     for run_option in RUN_OPTIONS:
         option(run_option.name, dest=run_option.destination, metavar="…", help=f"{run_option.meaning}; as of pytest")
     parser.set_defaults(run=run_reproduce)
@@ -166,6 +149,8 @@ def _run_all(
                 continue
             path = reproduced.write(options.record_dir, one)
             _say(f"{table.name}: done in {(time.monotonic() - began_mono_s) / 60:.1f} minutes, {path}")
+            for unanswered in one.unanswered:
+                _say(f"{table.name}: {unanswered.words}")
             found[table.name] = one
     except KeyboardInterrupt:
         _say(f"what is measured is in {options.record_dir}: the same command goes on with the rest")
@@ -233,7 +218,8 @@ def _checked(
         )
     settings = replace(settings, gateway=replace(chosen.gateway, instances=1))
     can = [table for table in tables if table.name not in lacks]
-    return [(table, _reproduction(table, settings, options.scale, apparatus)) for table in can], lacks
+    own, typed = _own_options(options), options_given(given.get, os.environ)
+    return [(table, _reproduction(table, settings, options.scale, apparatus, own, typed)) for table in can], lacks
 
 
 def _lacking(table: Table, settings: Settings, chosen: ChosenStack) -> str | None:
@@ -243,14 +229,33 @@ def _lacking(table: Table, settings: Settings, chosen: ChosenStack) -> str | Non
     return lacking(table.services, chosen, settings.postgres_url)
 
 
-def _reproduction(table: Table, settings: Settings, scale_name: ScaleName, apparatus: Apparatus) -> Reproduction:
+def _reproduction(
+    table: Table,
+    settings: Settings,
+    scale_name: ScaleName,
+    apparatus: Apparatus,
+    own: Mapping[str, str],
+    typed: Mapping[str, str],
+) -> Reproduction:
     """Of one table: what Locust cannot send, perfgate's own generator does."""
     if not table.by_locust:
         settings = replace(settings, locust=None)
     cores = plan_cores(os.sched_getaffinity(0), settings.generator_processes)
     gateway_cores = len(cores.gateway) or 1
     scale = scale_of(scale_name, gateway_cores)
-    return Reproduction(settings, scale, gateway_cores, apparatus, on_progress=_progress)
+    command = command_line(table.name, scale_name, own, typed, settings)
+    return Reproduction(settings, scale, gateway_cores, apparatus, command, on_progress=_progress)
+
+
+def _own_options(options: argparse.Namespace) -> dict[str, str]:
+    """Options of this command alone that are not as by default; --again says nothing of how, and is left out."""
+    texts = {
+        "--minutes": (f"{options.minutes:g}", f"{MINUTES:g}"),
+        "--record-dir": (str(options.record_dir), str(RECORD_DIR)),
+        "--document": (str(options.document), str(DOCUMENT)),
+        "--thresholds": (str(options.thresholds), str(THRESHOLDS)),
+    }
+    return {name: text for name, (text, default) in texts.items() if text != default}
 
 
 def _is_seed_given(options: argparse.Namespace) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 
 from perfgate.experiment.arms import DATABASE_FLUSH_MAX_S, DATABASE_FLUSH_S, GatewaySpec
 from perfgate.load.schedule import ClosedLoop
+from perfgate.reproduce.command_line import without_folders
 from perfgate.reproduce.published import NOT_SAID, SETTINGS, PageRun
 from perfgate.reproduce.reproduced import Difference
 from perfgate.reproduce.table import Reproduction
@@ -40,6 +41,7 @@ def differences_of(
         own: of the table itself.
     """
     litellm = next(spec for spec in specs.values() if spec.product == "litellm")
+    release = str(without_folders(litellm.source))
     found = [
         _generator(reproduction),
         Difference("users", f"{SETTINGS.users:,}", f"{load.users:,}") if load.users != SETTINGS.users else None,
@@ -55,7 +57,7 @@ def differences_of(
             "Locust's: two digits above 100 ms",
             "HdrHistogram's, three digits, of all windows merged",
         ),
-        Difference("LiteLLM", page.litellm, str(litellm.source)) if page.litellm != str(litellm.source) else None,
+        Difference("LiteLLM", page.litellm, release) if page.litellm != release else None,
         *own,
         *_of_gateways(litellm, page, reproduction.gateway_cores),
         *_of_services(specs, reproduction.settings.prisma_engine),

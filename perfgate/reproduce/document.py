@@ -35,6 +35,9 @@ NAMES: Final[dict[FigureName, str]] = {
 }
 NOT_FIT: Final = "generator, mock and host were not fit, so these figures say nothing of the gateway"
 AGGREGATED: Final = "\"Aggregated\" is the page's: requests and the header in one heap. It is no latency of anybody's."
+FEWER_WINDOWS: Final = (
+    "Times that are of fewer windows than there were say so; they have no interval, and are in no ratio and no law."
+)
 _HEAD: Final = """\
 # LiteLLM's published benchmarks, run here
 
@@ -127,7 +130,7 @@ def _page_prediction(latency_ms: float | None, rps: float) -> str:
 def _table(table: Reproduced) -> list[str]:
     host = table.host
     memory_gib = host.get("memory_bytes", 0) / 2**30
-    command = f"perfgate reproduce --table {table.table} --scale {table.scale} --seed {table.seed}"
+    command = table.command or f"perfgate reproduce --table {table.table} --scale {table.scale} --seed {table.seed}"
     where = (
         f"{host.get('cores_allowed')} cores {host.get('cpu_model')}, {memory_gib:.0f} GiB, Linux {host.get('kernel')}"
     )
@@ -144,6 +147,8 @@ def _table(table: Reproduced) -> list[str]:
         lines += [f"Apparatus: {table.apparatus}.", ""]
     failed = ", ".join(f"{count:,} of {arm}" for arm, count in table.failed.items() if count)
     lines += [f"Requests that failed: {failed or 'none'}.", ""]
+    if table.unanswered:
+        lines += [*(f"**{_sentence(one.words)}**" for one in table.unanswered), FEWER_WINDOWS, ""]
     lines += _rows(table.rows, _offered_ratio(table))
     if any(row.times == "aggregated" for row in table.rows):
         lines += ["", AGGREGATED]

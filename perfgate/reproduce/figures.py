@@ -2,18 +2,19 @@
 
 Comes in: a `Measurement` of a closed loop, the page's rows. Goes out: `Row`s, `Ratio`s, `Law`s. No I/O.
 
-Without the five columns of the page's tables there is no table, so they raise when they lack something. Any other
-figure that was not measured is a cell that says so.
+A figure that was not measured is a cell that says so. Where no request of a gateway was answered in some windows, its
+times are those of its other windows: they have no interval, since it would lack the rounds that differ most, and are in
+no ratio.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from perfgate.experiment.measurement import Estimate, Measurement, NotMeasured
+from perfgate.experiment.measurement import Estimate, Measurement, NotMeasured, Unmeasurable, requests_needed
 from perfgate.load.schedule import ClosedLoop
 from perfgate.measure.histogram import Histogram, NoRequests
 from perfgate.reproduce.published import FigureName, PublishedRow, Times
-from perfgate.reproduce.reproduced import Law, Ratio, Row
+from perfgate.reproduce.reproduced import Law, Ratio, Row, Unanswered
 from perfgate.stats.resampling import EmptyRound
 
 #: Figures of a row, in the page's order.
@@ -55,8 +56,9 @@ _RATIOS: Final[Mapping[FigureName, Callable[[Measurement, str, str], Estimate]]]
 }
 #: Estimates that were counted, and not sampled.
 _COUNTED: Final[frozenset[FigureName]] = frozenset({"held_sessions"})
-#: What a figure that is no column of the page may lack.
+#: What a figure may lack.
 _LACKING: Final = (NotMeasured, NoRequests, EmptyRound)
+_NO_ANSWER: Final = "no request was answered"
 
 
 def rows_of(
@@ -108,7 +110,8 @@ def ratios_of(
     Args:
         measurement, published: as of `rows_of`.
         arm, than: the first is divided by the second.
-        more: likewise; what was not measured of both has no ratio, and failures, which there should not be, neither.
+        more: likewise; what was not measured of both in every round has no ratio, and failures, which there should not
+            be, neither.
     """
     figures = {row.arm: row.figures for row in published if row.times == "requests"}
     ratios = []
@@ -120,8 +123,6 @@ def ratios_of(
         try:
             ratio = _ratio(measurement, arm, than, figure)
         except _LACKING:
-            if figure in FIGURES:
-                raise
             continue
         if ratio is not None:
             value, low, high = ratio
@@ -130,11 +131,24 @@ def ratios_of(
 
 
 def laws_of(measurement: Measurement, arms: Sequence[str]) -> tuple[Law, ...]:
-    """What the law says of every arm; nothing of users who do not think."""
+    """What the law says of every arm whose users were answered in all windows; nothing of users who do not think."""
     load = measurement.schedule
     if not isinstance(load, ClosedLoop) or not load.mean_think_time_s:
         return ()
-    return tuple(_law(measurement, load, arm) for arm in arms)
+    unanswered = {one.arm for one in unanswered_of(measurement, arms)}
+    return tuple(_law(measurement, load, arm) for arm in arms if arm not in unanswered)
+
+
+def unanswered_of(measurement: Measurement, arms: Sequence[str]) -> tuple[Unanswered, ...]:
+    """The arms that have windows in which no request was answered."""
+    found = []
+    for arm in arms:
+        windows = measurement.of_arm(arm)
+        without = sum(not window.load.succeeded for window in windows)
+        if without:
+            errors = ", ".join(f"{error.count:,} {error.kind}" for error in measurement.errors(arm))
+            found.append(Unanswered(arm, without, len(windows), errors))
+    return tuple(found)
 
 
 def failed_of(measurement: Measurement, arms: Sequence[str]) -> dict[str, int]:
@@ -162,19 +176,57 @@ def _law(measurement: Measurement, load: ClosedLoop, arm: str) -> Law:
 def _row(measurement: Measurement, arm: str, times: Times, figure: FigureName, published: float | None) -> Row:
     """A figure of a column of the page's tables."""
     if times == "requests":
-        return _of_estimate(_ESTIMATES[figure](measurement, arm), arm, times, figure, published)
+        try:
+            return _of_estimate(_ESTIMATES[figure](measurement, arm), arm, times, figure, published)
+        except EmptyRound:
+            return _of_other_windows(measurement, arm, figure, published)
+        except _LACKING as error:
+            return Row(arm, times, figure, published, None, note=_why(measurement, arm, error))
+    succeeded = [window.load.succeeded for window in measurement.of_arm(arm)]
     header = measurement.merged(arm, lambda load: load.header_overhead)
     if not header.count:
-        note = "no reply carried the header x-litellm-overhead-duration-ms"
+        note = "no reply carried the header x-litellm-overhead-duration-ms" if any(succeeded) else _NO_ANSWER
         return Row(arm, times, figure, published, None, note=note)
     if times == "aggregated":
         # As Locust does it: every request is counted twice, once by each time.
         header = Histogram.merged([header, measurement.merged(arm, lambda load: load.latency)])
     if figure == "throughput_rps":
-        factor = header.count / sum(window.load.succeeded for window in measurement.of_arm(arm))
+        factor = header.count / sum(succeeded)
         return Row(arm, times, figure, published, measurement.window_rps(arm).value * factor)
-    value_ms = header.mean_ms() if figure == "mean_ms" else header.percentile_ms(PERCENTILES[figure])
-    return Row(arm, times, figure, published, value_ms)
+    note = "" if all(succeeded) else _of_windows(sum(map(bool, succeeded)), len(succeeded))
+    return Row(arm, times, figure, published, _time_ms(header, figure), note=note)
+
+
+def _of_other_windows(measurement: Measurement, arm: str, figure: FigureName, published: float | None) -> Row:
+    """A time of an arm that has windows in which no request was answered: of all that were, without an interval."""
+    counts = [window.load.latency.count for window in measurement.of_arm(arm)]
+    note = _of_windows(sum(map(bool, counts)), len(counts))
+    needed = requests_needed(PERCENTILES[figure]) if figure in PERCENTILES else 0
+    if sum(counts) < needed:
+        note += f"; {_few(sum(counts), needed)}"
+    value_ms = _time_ms(measurement.merged(arm, lambda load: load.latency), figure)
+    return Row(arm, "requests", figure, published, value_ms, note=note)
+
+
+def _time_ms(times: Histogram, figure: FigureName) -> float:
+    return times.mean_ms() if figure == "mean_ms" else times.percentile_ms(PERCENTILES[figure])
+
+
+def _of_windows(counted: int, of: int) -> str:
+    return f"of {counted} of {of} windows"
+
+
+def _few(requests: int, needed: int) -> str:
+    return f"of {requests:,}, and {needed:,} are needed to trust it"
+
+
+def _why(measurement: Measurement, arm: str, error: ValueError) -> str:
+    """Why a figure was not measured, in words."""
+    unanswered = unanswered_of(measurement, [arm])
+    if isinstance(error, Unmeasurable) or not unanswered:
+        return str(error)
+    (found,) = unanswered
+    return _NO_ANSWER if found.windows == found.of else f"{_NO_ANSWER} in {found.windows} of {found.of} windows"
 
 
 def _cell(measurement: Measurement, arm: str, times: Times, figure: FigureName, published: float | None) -> Row:
@@ -184,14 +236,14 @@ def _cell(measurement: Measurement, arm: str, times: Times, figure: FigureName, 
             return Row(arm, times, figure, published, float(_COUNTS[figure](measurement, arm)))
         return _of_estimate(_ESTIMATES[figure](measurement, arm), arm, times, figure, published)
     except _LACKING as error:
-        return Row(arm, times, figure, published, None, note=str(error))
+        return Row(arm, times, figure, published, None, note=_why(measurement, arm, error))
 
 
 def _of_estimate(estimate: Estimate, arm: str, times: Times, figure: FigureName, published: float | None) -> Row:
     has_interval = figure not in _COUNTED
     note = ""
     if estimate.requests < estimate.requests_needed:
-        note = f"of {estimate.requests:,}, and {estimate.requests_needed:,} are needed to trust it"
+        note = _few(estimate.requests, estimate.requests_needed)
     return Row(
         arm,
         times,

@@ -16,7 +16,7 @@ from perfgate.reproduce import running
 from perfgate.reproduce.differences import differences_of
 from perfgate.reproduce.published import SETTINGS, FigureName, PageRun, PublishedRow
 from perfgate.reproduce.reproduced import Difference, Reproduced
-from perfgate.reproduce.running import DIRECT, Said, TableLoad
+from perfgate.reproduce.running import DIRECT, RoundsTable, Said, TableLoad
 from perfgate.reproduce.scale import Scale
 from perfgate.reproduce.table import Reproduction, Service
 from perfgate.stack.callbacks import CallbackName
@@ -30,7 +30,7 @@ BUSY_USERS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class HttpTable:
+class HttpTable(RoundsTable):
     """A table of chat completions.
 
     Args:
@@ -91,14 +91,6 @@ class HttpTable:
         ]
         by_rate = settings.locust is None
         return TableLoad((direct, *gateways), schedule, DIRECT if by_rate else _direct_users(schedule.users))
-
-    def load_words(self, reproduction: Reproduction) -> str:
-        """As `Table` says."""
-        return self.load(reproduction).words
-
-    def planned_s(self, reproduction: Reproduction) -> float:
-        """As `Table` says."""
-        return running.planned_s(self.load(reproduction))
 
     def run(self, bench: StackBench, reproduction: Reproduction) -> Reproduced:
         """As `Table` says."""

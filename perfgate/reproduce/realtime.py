@@ -23,7 +23,7 @@ from perfgate.reproduce.differences import differences_of
 from perfgate.reproduce.figures import USES
 from perfgate.reproduce.published import NOT_SAID, REALTIME, REALTIME_RUN, SETTINGS, FigureName, PublishedRow
 from perfgate.reproduce.reproduced import Difference, Reproduced
-from perfgate.reproduce.running import Said, TableLoad
+from perfgate.reproduce.running import RoundsTable, Said, TableLoad
 from perfgate.reproduce.scale import Scale
 from perfgate.reproduce.table import Reproduction, Service
 from perfgate.stack.callbacks import CallbackName
@@ -64,7 +64,7 @@ _OWN: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class RealtimeTable:
+class RealtimeTable(RoundsTable):
     """The table of `/realtime`."""
 
     name: str = "realtime"
@@ -104,14 +104,6 @@ class RealtimeTable:
             self.schedule(scale),
             payload_bytes=PAYLOAD_BYTES,
         )
-
-    def load_words(self, reproduction: Reproduction) -> str:
-        """As `Table` says."""
-        return self.load(reproduction).words
-
-    def planned_s(self, reproduction: Reproduction) -> float:
-        """As `Table` says."""
-        return running.planned_s(self.load(reproduction))
 
     def run(self, bench: StackBench, reproduction: Reproduction) -> Reproduced:
         """As `Table` says."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from perfgate.experiment.arms import GatewaySpec
-from perfgate.experiment.measurement import Measurement
+from perfgate.experiment.measurement import Measurement, NotMeasured
 from perfgate.reproduce.http_table import HttpTable
 from perfgate.reproduce.published import BY_HOST, BY_URL, REDIS_URL_LOSS_RPS
 from perfgate.reproduce.scale import Scale
@@ -18,12 +18,13 @@ def _arms(gateway: GatewaySpec, scale: Scale) -> Mapping[str, GatewaySpec]:
 
 def _caveats(scale: Scale, measurement: Measurement) -> Sequence[str]:
     by_host, by_url = (measurement.window_rps(arm) for arm in (BY_HOST, BY_URL))
-    loss = measurement.throughput_loss_ratio(BY_URL, BY_HOST)
+    try:
+        loss = measurement.throughput_loss_ratio(BY_URL, BY_HOST)
+        share = f", a loss of {loss.value * 100:.1f} % ({loss.low * 100:.1f} to {loss.high * 100:.1f})"
+    except NotMeasured as error:
+        share = f"; their share cannot be said: {error}"
     said = f"published: {BY_URL} answers about {REDIS_URL_LOSS_RPS:g} requests/s fewer, of how many is not said"
-    found = (
-        f"measured: {by_host.value - by_url.value:+.1f} of {by_host.value:.1f} requests/s, a loss of "
-        f"{loss.value * 100:.1f} % ({loss.low * 100:.1f} to {loss.high * 100:.1f})"
-    )
+    found = f"measured: {by_host.value - by_url.value:+.1f} of {by_host.value:.1f} requests/s{share}"
     return (said, found, "published: Redis takes 60 to 80 % of the load off the database; not measured here")
 
 

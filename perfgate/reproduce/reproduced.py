@@ -3,7 +3,7 @@
 Comes in and goes out: frozen values, and JSON. `Reproduced` has all that a document says of a table, figures and words,
 so that whoever writes one needs nothing else; and the measurement with its histograms, so that they can be checked.
 
-    Reproduced --has--> Row (published and measured), Ratio (of two arms), Law, Difference (of settings)
+    Reproduced --has--> Row (published and measured), Ratio (of two arms), Law, Difference (of settings), Unanswered
     Unmeasured --has--> Row (published alone), and why
 """
 
@@ -86,6 +86,29 @@ class Law:
 
 
 @dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A gateway of which no request was answered in some windows.
+
+    Args:
+        arm: its.
+        windows: in which none was.
+        of: all of its windows.
+        errors: of all of these, in words; empty where its users sent none, since they still waited for earlier replies.
+    """
+
+    arm: str
+    windows: int
+    of: int
+    errors: str
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        why = f"its errors: {self.errors}" if self.errors else "its users still waited for replies to earlier requests"
+        return f"no request of {self.arm} was answered in {self.windows} of {self.of} windows; {why}"
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """A setting that is another one here than on the page."""
 
@@ -105,6 +128,7 @@ class Reproduced:
         differences: every setting that differs from the page.
         caveats: what this run cannot show, in words.
         failed: requests that did not succeed, by arm.
+        unanswered: every arm of which no request was answered in some windows.
         complaints: why the apparatus was not fit; empty where it was.
         apparatus: it in words.
         settings: what it was run with, by name, in words: a run with the same need not be made again (resuming.py).
@@ -112,6 +136,7 @@ class Reproduced:
         started_utc, perfgate_version, gateway, scale, seed, host, backend: of the run.
         services: what ran.
         notes: what a report of the run has to say.
+        command: what is typed to run it again; empty in records that were written before it was kept.
         measurement: with every window; None where the load is not of that kind.
     """
 
@@ -136,6 +161,8 @@ class Reproduced:
     backend: str
     services: tuple[ServiceRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    unanswered: tuple[Unanswered, ...] = ()
+    command: str = ""
     measurement: MeasurementRecord | None = field(default=None, repr=False)
 
 

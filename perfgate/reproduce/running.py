@@ -7,6 +7,7 @@ What a table takes is known beforehand as far as its windows go; how long gatewa
 are up. Then it decides on its rounds: all of them, or fewer where the time is short.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -16,29 +17,27 @@ from perfgate import __version__
 from perfgate.errors import StackFailed
 from perfgate.experiment import health, sink_ledger
 from perfgate.experiment.arms import DATABASE_FLUSH_MAX_S, Arm, GatewaySpec
-from perfgate.experiment.comparison_plan import START_S
-from perfgate.experiment.measurement import Measurement, NotMeasured
+from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import SETTLE_S, WINDOW_EXTRA_S, Bench, RoundsPlan, run_rounds
+from perfgate.experiment.start_plan import GatewayStart, settling_s, starting_s
 from perfgate.load.api import Api
 from perfgate.load.realtime_drive import CLOSE_SPACING_S, QUIET_S
 from perfgate.load.schedule import ClosedLoop, OpenLoop, Schedule
-from perfgate.measure.histogram import NoRequests
 from perfgate.measure.host import fingerprint
 from perfgate.record import ServiceRecord
 from perfgate.record_entries import measurement_record
 from perfgate.reproduce import figures
+from perfgate.reproduce.command_line import without_folders
 from perfgate.reproduce.published import FigureName, PublishedRow
 from perfgate.reproduce.reproduced import Difference, Ratio, Reproduced
 from perfgate.reproduce.resuming import settings_words
 from perfgate.reproduce.table import Reproduction, Table
-from perfgate.stats.resampling import ROUNDS_MIN, EmptyRound, TooFewRounds
+from perfgate.stats.resampling import ROUNDS_MIN
 
 #: Rounds of every table: enough to see a spread, few enough that all tables take 25 minutes on two cores.
 ROUNDS: Final = 3
 #: Windows without a gateway show that generator and mock are fit.
 DIRECT: Final = OpenLoop(offered_rps=60, warm_up_s=0.5, window_s=3)
-#: For the tables of one LiteLLM in a database of its own.
-MIGRATE_S: Final = 6.0
 #: Supervisor, mock and generator, and what else stands beside the gateways.
 BENCH_S: Final = 5.0
 
@@ -71,11 +70,10 @@ class TableLoad:
 
     @property
     def starting_s(self) -> float:
-        """Until all gateways are up and have settled, to plan with; they start side by side on two cores."""
+        """Until all gateways are up and have settled, to plan with."""
         specs = self.gateways.values()
-        settling_s = sum(SETTLE_S + _drain_s(spec) for spec in specs)
-        migrating_s = MIGRATE_S * sum(spec.database for spec in specs)
-        return BENCH_S + START_S * sum(spec.processes for spec in specs) + migrating_s + settling_s
+        starts = [GatewayStart.of(spec) for spec in specs]
+        return BENCH_S + starting_s(starts) + settling_s(starts, self.schedule, SETTLE_S) + sum(map(_drain_s, specs))
 
     @property
     def words(self) -> str:
@@ -108,9 +106,26 @@ class Said:
     caveats: Callable[[Measurement], Sequence[str]]
 
 
-def planned_s(load: TableLoad) -> float:
-    """How long a table takes with all its rounds."""
-    return load.starting_s + ROUNDS * load.round_s
+class RoundsTable(ABC):
+    """A table whose load is run in rounds (`run`): what it says of its load, and takes, follow from that.
+
+    A table derives from it, and adds what else a `Table` has.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def load(self, reproduction: Reproduction) -> TableLoad:
+        """What its arms are asked, at the scale of this host."""
+
+    def load_words(self, reproduction: Reproduction) -> str:
+        """As `Table` says."""
+        return self.load(reproduction).words
+
+    def planned_s(self, reproduction: Reproduction) -> float:
+        """As `Table` says."""
+        load = self.load(reproduction)
+        return load.starting_s + ROUNDS * load.round_s
 
 
 def run(table: Table, load: TableLoad, said: Said, bench: Bench, reproduction: Reproduction) -> Reproduced:
@@ -125,22 +140,18 @@ def run(table: Table, load: TableLoad, said: Said, bench: Bench, reproduction: R
     took_s = (datetime.now(UTC) - began).total_seconds()
     settings, arms = reproduction.settings, list(load.gateways)
     fitness = health.check(measurement, reproduction.apparatus)
-    try:
-        rows = figures.rows_of(measurement, table.published, arms, said.more)
-        ratios = _ratios(measurement, table.published, said)
-        laws = figures.laws_of(measurement, arms)
-        caveats = tuple(said.caveats(measurement))
-    except (NotMeasured, NoRequests, TooFewRounds, EmptyRound) as error:
-        kinds = "; ".join(f"{arm}: {_errors(measurement, arm)}" for arm in arms)
-        raise StackFailed(f"the table {table.name} cannot be made: {error}; errors by arm: {kinds}") from error
+    unanswered = figures.unanswered_of(measurement, arms)
+    if sum(one.windows == one.of for one in unanswered) == len(arms):
+        kinds = "; ".join(f"{one.arm}: {one.errors or 'none'}" for one in unanswered)
+        raise StackFailed(f"the table {table.name} cannot be made: no request was answered; errors by arm: {kinds}")
     return Reproduced(
         table=table.name,
         title=table.title,
-        rows=rows,
-        ratios=ratios,
-        law=laws,
+        rows=figures.rows_of(measurement, table.published, arms, said.more),
+        ratios=_ratios(measurement, table.published, said),
+        law=figures.laws_of(measurement, arms),
         differences=said.differences(len(measurement.rounds)),
-        caveats=caveats,
+        caveats=tuple(said.caveats(measurement)),
         failed=figures.failed_of(measurement, arms),
         complaints=fitness.complaints,
         apparatus=fitness.words,
@@ -148,13 +159,15 @@ def run(table: Table, load: TableLoad, said: Said, bench: Bench, reproduction: R
         took_s=round(took_s, 1),
         started_utc=began.isoformat(timespec="seconds"),
         perfgate_version=__version__,
-        gateway=str(settings.gateway),
+        gateway=str(replace(settings.gateway, source=without_folders(settings.gateway.source))),
         scale=reproduction.scale.name,
         seed=settings.seed,
         host=asdict(fingerprint()),
         backend=settings.gateway.backend,
         services=tuple(ServiceRecord(name=name, facts=facts) for name, facts in reproduction.services),
         notes=tuple(reproduction.notes),
+        unanswered=unanswered,
+        command=reproduction.command,
         measurement=measurement_record(measurement),
     )
 
@@ -187,12 +200,5 @@ def _ratios(measurement: Measurement, published: Sequence[PublishedRow], said: S
 
 
 def _drain_s(spec: GatewaySpec) -> float:
-    """For what a gateway still writes after a window."""
-    return (DATABASE_FLUSH_MAX_S if spec.database else 0.0) + (sink_ledger.DRAIN_S if spec.callback else 0.0)
-
-
-def _errors(measurement: Measurement, arm: str) -> str:
-    try:
-        return ", ".join(f"{error.count:,} {error.kind}" for error in measurement.errors(arm)) or "none"
-    except NotMeasured as error:
-        return str(error)
+    """For what a gateway still writes after a window: on average half the time between two writings."""
+    return (DATABASE_FLUSH_MAX_S / 2 if spec.database else 0.0) + (sink_ledger.DRAIN_S if spec.callback else 0.0)

@@ -30,6 +30,7 @@ class Reproduction:
         scale: of this host.
         gateway_cores: that gateways have here, all together.
         apparatus: what generator and mock have to keep to.
+        command: that runs the table again, as a document may have it.
         on_progress: called before every window.
         time_left_s: seconds that the table still has; asked once its gateways are up, when it decides on its rounds.
         services: told by the bench; what runs in the stack goes here.
@@ -40,6 +41,7 @@ class Reproduction:
     scale: Scale
     gateway_cores: int
     apparatus: Apparatus
+    command: str = ""
     on_progress: Callable[[Progress], None] = lambda progress: None
     time_left_s: Callable[[], float] = lambda: math.inf
     services: list[tuple[str, dict[str, object]]] = field(default_factory=list)

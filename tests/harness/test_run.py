@@ -24,10 +24,13 @@ from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.comparison import FIGURES, noise_of_comparison
 from perfgate.experiment.comparison_plan import NOISE, expected_noise
 from perfgate.experiment.measurement import Measurement, SinkUse
-from perfgate.experiment.rounds import RoundsPlan
+from perfgate.experiment.rounds import SETTLE_S, WINDOW_EXTRA_S, RoundsPlan
+from perfgate.experiment.sizes import processes_of, sizes_to_try
+from perfgate.experiment.start_plan import MIGRATE_S, START_S, START_WITH_DATABASE_S
 from perfgate.lease import Tenure
 from perfgate.load.result import FailedReply
 from perfgate.load.schedule import ClosedLoop
+from perfgate.measure.host import fingerprint
 from perfgate.measure.host_speed import HostSpeed
 from perfgate.run import STOP_S, Asked, Run, run_name
 from perfgate.settings import Option, Settings, options_given, settings_of
@@ -245,8 +248,8 @@ apparatus:""",
     run = begun(tmp_path, asking)
     with_reserve_s = run.time_left_s("overhead")
     run.keep_measurement(synthetic.measurement(scenario="endpoints", rounds=1))
-    # Two endpoints, directly and through the gateway, in 2 times 4 rounds of windows of 5.2 s each.
-    assert run.time_left_s("overhead") > with_reserve_s + 4 * 8 * 5.2
+    # Two endpoints, directly and through the gateway, in 2 times 4 rounds of windows of 5 s each.
+    assert run.time_left_s("overhead") > with_reserve_s + 4 * 8 * (5 + WINDOW_EXTRA_S)
 
 
 def test_time_is_kept_for_a_search_that_is_still_to_come(tmp_path: Path) -> None:
@@ -263,9 +266,60 @@ apparatus:""",
     run = begun(tmp_path, searching)
     with_reserve_s = run.time_left_s("overhead")
     run.keep_measurement(synthetic.measurement(scenario="capacity", rounds=1))
-    # Four gateways, some ten windows of 5.2 s each.
-    assert run.time_left_s("overhead") > with_reserve_s + 4 * 10 * 5.2
+    # Four gateways, some ten windows of 5 s each.
+    assert run.time_left_s("overhead") > with_reserve_s + 4 * 10 * (5 + WINDOW_EXTRA_S)
     assert run.asked.stack.generations == 4
+
+
+def time_kept_s(folder: Path, scenario: str, thresholds: str, **options: str) -> float:
+    """For a scenario that is measured after `overhead`."""
+    folder.mkdir()
+    asking = THRESHOLDS.replace("[overhead]", f"[overhead, {scenario}]").replace(
+        "apparatus:", f"  {scenario}:\n{thresholds}apparatus:"
+    )
+    run = begun(folder, asking, **options)
+    before_s = run.time_left_s("overhead")
+    run.keep_measurement(synthetic.measurement(scenario=scenario, rounds=1))
+    return run.time_left_s("overhead") - before_s
+
+
+def test_time_is_kept_for_every_process_that_a_scenario_still_to_come_starts(tmp_path: Path) -> None:
+    sized = """\
+    load: {users: 32, warm_up_s: 1, window_s: 4, direct_rps: 60}
+    rounds: {generations: 2, per_generation: 1, per_generation_max: 1}
+    limits: {size_error_ratio: {max: 0.001, why: "a reason"}}
+"""
+    sizes = sizes_to_try(fingerprint().cores_allowed, workers=2)
+    kept_s = time_kept_s(tmp_path / "sizes", "instances", sized, workers="2")
+    ready_s = START_S * processes_of(sizes) + (SETTLE_S + WINDOW_EXTRA_S) * len(sizes)
+    assert kept_s == pytest.approx(2 * ready_s + 2 * (1 + len(sizes)) * (5 + WINDOW_EXTRA_S), abs=5)
+
+
+def test_time_is_kept_for_the_tables_of_a_database(tmp_path: Path) -> None:
+    served = """\
+    needs: {services: [SERVICES]}
+    load: {offered_rps: 50, warm_up_s: 1, window_s: 12}
+    rounds: {generations: 2, per_generation: 1, per_generation_max: 1}
+    limits:
+      added_p50_ms: {max: 6, why: "a reason"}
+"""
+    without_s, with_s = (
+        time_kept_s(tmp_path / name, "database", served.replace("SERVICES", services), instances="3")
+        for name, services in (("without", ""), ("with", "postgres"))
+    )
+    assert with_s - without_s == pytest.approx(2 * (MIGRATE_S + 3 * (START_WITH_DATABASE_S - START_S)), abs=5)
+
+
+@pytest.mark.parametrize("generations", [1, 4])
+def test_one_request_at_a_time_needs_the_time_of_one_start(tmp_path: Path, generations: int) -> None:
+    alone = f"""\
+    load: {{requests: 25}}
+    rounds: {{generations: {generations}, per_generation: 4, per_generation_max: 4}}
+    limits:
+      overhead_p50_ms: {{max: 25, why: "a reason"}}
+"""
+    requests = generations * 4 * 2 * 25
+    assert time_kept_s(tmp_path / "alone", "alone", alone) == pytest.approx(START_S + requests * 0.02, abs=3)
 
 
 def test_windows_are_added_to_those_that_are_written_already(tmp_path: Path) -> None:

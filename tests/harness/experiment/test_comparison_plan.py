@@ -11,13 +11,13 @@ from perfgate.experiment.comparison_plan import (
     NOISE,
     ROUND_SD_MIN,
     SETTLE_S,
-    START_S,
-    WINDOW_EXTRA_S,
     Planned,
     expected_noise,
     planned_comparison,
     round_s,
 )
+from perfgate.experiment.rounds import WINDOW_EXTRA_S
+from perfgate.experiment.start_plan import START_S
 from perfgate.load.schedule import ClosedLoop
 from perfgate.stats.comparison import Noise
 from perfgate.stats.plan import GENERATIONS_MIN

@@ -146,6 +146,19 @@ class TestRows:
         assert (row.p50_ms, row.p99_ms, row.mean_ms, row.cpu_per_request_ms) == (None, None, None, None)
         assert (row.failures, row.throughput_rps) == (400, 0)
 
+    def test_a_window_without_an_answer_leaves_the_times_of_the_others(self) -> None:
+        none = Histogram.of_us([])
+        dead = tuple(
+            replace(made, load=replace(made.load, completed=0, succeeded=0, latency=none))
+            if (made.arm, made.generation, made.round) == (PORTKEY, 0, 1)
+            else made
+            for made in side_by_side().windows
+        )
+        row = gateway_rows(replace(side_by_side(), windows=dead))[-1]
+        assert row.p50_ms == pytest.approx(5, rel=0.01)
+        assert (row.failures, row.cpu_per_request_ms) == (100, None)
+        assert row.rss_mib == pytest.approx(100)
+
     def test_there_are_none_of_one_product_or_before_all_arms_have_windows(self) -> None:
         assert gateway_rows(measurement()) == ()
         assert gateway_rows(replace(side_by_side(), windows=side_by_side().windows[:5])) == ()

@@ -12,7 +12,7 @@ import pytest
 
 from perfgate.experiment.arms import Arm, GatewaySpec
 from perfgate.experiment.comparison import FIGURES
-from perfgate.experiment.metrics import METRICS, arms_of_limits
+from perfgate.experiment.metrics import METRICS, arms_of_limits, gateways_of_limits
 from perfgate.experiment.sizes import sizes_to_try
 from perfgate.plugin import Stack
 from perfgate.stack.sources import Release
@@ -60,7 +60,7 @@ def stack(cores: int) -> Stack:
 
 @pytest.mark.parametrize("cores", [2, 6])
 @pytest.mark.parametrize("scenario", COUNTED)
-def test_limits_tell_the_arms_that_the_perf_test_measures(
+def test_limits_tell_the_arms_and_gateways_that_the_perf_test_measures(
     scenario: str, cores: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plenty = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=2**40))
@@ -70,8 +70,18 @@ def test_limits_tell_the_arms_that_the_perf_test_measures(
     measured = inspect.unwrap(perf_test_of(scenario).measured)
     measured(**{name: given[name] for name in inspect.signature(measured).parameters})
     sizes = [size.name for size in sizes_to_try(cores, workers=1)]
-    told = arms_of_limits(SHIPPED.scenarios[scenario].limits, sizes)
+    limits = SHIPPED.scenarios[scenario].limits
+    told = arms_of_limits(limits, sizes)
     assert sorted(told) == sorted(arm.name for arm in recorder.arms)
+    by_name = {arm.name: arm.gateway for arm in recorder.arms if arm.gateway is not None}
+    served = gateways_of_limits(limits, sizes)
+    gateways = [by_name[name] for name in served]
+    assert len(set(gateways)) == len(gateways) == len(set(by_name.values()))
+    asked = {(arm.gateway, arm.api) for arm in recorder.arms if arm.gateway is not None}
+    assert sum(served.values()) == len(asked)
+    # The plan of time takes the first for the one with a database, where PostgreSQL is needed.
+    needs_database = "postgres" in SHIPPED.scenarios[scenario].needs.services
+    assert [spec.database for spec in gateways] == [needs_database, *(False for _ in gateways[1:])]
 
 
 def test_every_kind_of_counted_scenario_is_among_them() -> None:

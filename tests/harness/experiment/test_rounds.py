@@ -513,7 +513,7 @@ class TestEnd:
         assert told[0].text == "starting 2 x litellm 1.106.2"
         assert [progress.done for progress in told[1:]] == list(range(20))
         assert (told[1].planned, told[-1].planned) == (12, 20)
-        assert told[1].left_s == pytest.approx(3 * 2 * 2 * 6.2)
+        assert told[1].left_s == pytest.approx(3 * 2 * 2 * (6 + WINDOW_EXTRA_S))
         assert {progress.text.split(",")[0] for progress in told[1:]} == {"direct", "gateway"}
 
 

@@ -108,6 +108,16 @@ def test_workers_that_gain_lose_less_than_nothing() -> None:
     assert loss.value == pytest.approx(-0.9, abs=0.001)
 
 
+def test_a_size_that_answered_nothing_in_a_round_is_nothing_to_lose_against() -> None:
+    both = measured({ONE: Truth(rps=100), TWO_WORKERS: Truth(rps=190)})
+    windows = tuple(
+        replace(one, load=replace(one.load, succeeded=0)) if (one.arm, one.round) == (ONE.name, 1) else one
+        for one in both.windows
+    )
+    with pytest.raises(NotMeasured, match="in a round no request of arm '1x1' was answered"):
+        workers_beyond_cores_loss_ratio(replace(both, windows=windows))
+
+
 def test_one_number_of_workers_cannot_be_the_worse_one() -> None:
     with pytest.raises(NotMeasured, match="fewer than two numbers of workers were tried"):
         workers_beyond_cores_loss_ratio(measured({ONE: Truth(), TWO: Truth()}))

@@ -1,11 +1,12 @@
 """Closed-loop measurements with known truth, and what a table makes of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from perfgate.experiment.arms import Arm, GatewaySpec
 from perfgate.experiment.measurement import Measurement
+from perfgate.load.result import LoadResult
 from perfgate.load.schedule import ClosedLoop
 from perfgate.measure.histogram import Histogram
 from perfgate.record_entries import measurement_record
@@ -67,3 +68,22 @@ def a_table(**changes: Any) -> Reproduced:
         "measurement": measurement_record(measured({"2 instances": 150.0})),
     }
     return Reproduced(**{**fields, **changes})
+
+
+def with_windows(measurement: Measurement, arm: str, rounds: Collection[int], load: LoadResult) -> Measurement:
+    """The same, but for what the windows of an arm in these rounds brought."""
+    windows = tuple(
+        replace(window, load=load) if window.arm == arm and window.round in rounds else window
+        for window in measurement.windows
+    )
+    return replace(measurement, windows=windows)
+
+
+def refused(measurement: Measurement, arm: str, *rounds: int) -> Measurement:
+    """The same, but that a gateway answered every request of these rounds with a 500."""
+    return with_windows(measurement, arm, rounds, load_result(1.0, requests=440, failed=440))
+
+
+def silent(measurement: Measurement, arm: str, *rounds: int) -> Measurement:
+    """The same, but that in these rounds every user still waited for a reply from before the window."""
+    return with_windows(measurement, arm, rounds, load_result(1.0, requests=0))

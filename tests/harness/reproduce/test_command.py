@@ -19,7 +19,7 @@ from perfgate.experiment.bench import StackBench
 from perfgate.reproduce import command
 from perfgate.reproduce.command import ALL
 from perfgate.reproduce.published import PublishedRow
-from perfgate.reproduce.reproduced import Reproduced, read
+from perfgate.reproduce.reproduced import Reproduced, Unanswered, read
 from perfgate.reproduce.resuming import settings_words
 from perfgate.reproduce.table import Reproduction, Service
 from perfgate.reproduce.tables import TABLES
@@ -38,6 +38,7 @@ class FakeTable:
     callback: CallbackName | None = None
     by_locust: bool = True
     complaints: tuple[str, ...] = ()
+    unanswered: tuple[Unanswered, ...] = ()
     planned_minutes: float = 4.0
     load: str = "60 users"
     ran: list[Reproduction] = field(default_factory=list)
@@ -58,8 +59,10 @@ class FakeTable:
             table=self.name,
             title=self.title,
             complaints=self.complaints,
+            unanswered=self.unanswered,
             settings=settings_words(self, reproduction),
             seed=reproduction.settings.seed,
+            command=reproduction.command,
         )
 
 
@@ -110,6 +113,26 @@ def test_a_table_is_run_kept_and_set_beside_the_page(
     assert "## the table first" in Path("docs/reproduction.md").read_text()
 
 
+def test_the_document_has_the_command_with_every_option_and_without_the_password(
+    tables: dict[str, FakeTable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFGATE_POSTGRES_URL", "postgresql://me:hunter2@db.example:5432/litellm")
+    monkeypatch.setenv("PERFGATE_PRISMA_ENGINE", "wasm")
+    strict = Path.cwd() / "strict.yaml"
+    strict.write_text(THRESHOLDS)
+    options = ("--litellm", "1.79.3", "--minutes", "40", "--again", "--thresholds", str(strict), "--seed", "7")
+    assert reproduce(ALL, *options) == ExitCode.OK
+    text = Path("docs/reproduction.md").read_text()
+    for name in tables:
+        assert (
+            f"`perfgate reproduce --table {name} --scale auto --minutes 40 --thresholds '…/strict.yaml' --litellm "
+            "1.79.3 --stack processes --prisma-engine wasm --postgres-url "
+            "'postgresql://me:***@db.example:5432/litellm' --seed 7`, " in text
+        )
+    assert "hunter2" not in text
+    assert str(Path.cwd()) not in text
+
+
 def test_all_are_run_one_after_the_other(tables: dict[str, FakeTable]) -> None:
     assert reproduce(ALL) == ExitCode.OK
     assert all(len(table.ran) == 1 for table in tables.values())
@@ -130,6 +153,18 @@ def test_a_table_whose_apparatus_was_not_fit_ends_with_10(tables: dict[str, Fake
     tables["second"].complaints = ("the generator sent late",)
     assert reproduce(ALL) == ExitCode.INVALID
     assert "**INVALID" in Path("docs/reproduction.md").read_text()
+
+
+def test_windows_without_an_answer_are_told_of_and_the_table_stands(
+    tables: dict[str, FakeTable], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables["second"].unanswered = (Unanswered("2 instances", 1, 3, "440 http_500"),)
+    assert reproduce(ALL) == ExitCode.OK
+    words = "o request of 2 instances was answered in 1 of 3 windows; its errors: 440 http_500"
+    assert f"second: n{words}\n" in capsys.readouterr().err
+    assert f"**N{words}.**" in Path("docs/reproduction.md").read_text()
+    reproduce(ALL)
+    assert len(tables["second"].ran) == 1
 
 
 def failing() -> None:

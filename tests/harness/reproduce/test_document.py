@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from perfgate.reproduce.document import document, laws_found
+from perfgate.reproduce.document import FEWER_WINDOWS, document, laws_found
 from perfgate.reproduce.figures import published_rows
 from perfgate.reproduce.published import GATEWAYS, GCS
-from perfgate.reproduce.reproduced import Ratio, Row, Unmeasured
+from perfgate.reproduce.reproduced import Ratio, Row, Unanswered, Unmeasured
 from tests.harness.reproduce.conftest import a_law, a_table
 
 
@@ -26,6 +26,11 @@ def test_published_and_measured_stand_side_by_side_with_their_ratio() -> None:
     assert "2 cores AMD EPYC, 24 GiB, Linux 6.18, backend processes, perfgate 0.1.0." in text
     assert "Requests that failed: none." in text
     assert "aggregated" not in text.lower()
+
+
+def test_a_record_has_the_command_that_made_it() -> None:
+    asked = "perfgate reproduce --table instances --scale auto --prisma-engine wasm --seed 7"
+    assert f"`{asked}`, 2026-01-01T00:00:00+00:00, 3.1 minutes: " in document([a_table(command=asked)])
 
 
 def test_what_is_not_published_says_so_and_has_no_ratio() -> None:
@@ -74,6 +79,15 @@ def test_without_users_who_think_there_is_no_law_to_speak_of() -> None:
 
 def test_failures_are_told_by_arm() -> None:
     assert "Requests that failed: 3 of 4 instances." in document([a_table(failed={"2 instances": 0, "4 instances": 3})])
+
+
+def test_windows_without_an_answer_are_told_by_arm() -> None:
+    unanswered = (Unanswered("2 instances", 1, 3, "440 http_500"), Unanswered("4 instances", 2, 3, ""))
+    text = document([a_table(unanswered=unanswered)])
+    assert "**No request of 2 instances was answered in 1 of 3 windows; its errors: 440 http_500.**" in text
+    assert "**No request of 4 instances was answered in 2 of 3 windows; its users still waited for " in text
+    assert FEWER_WINDOWS in text
+    assert FEWER_WINDOWS not in document([a_table()])
 
 
 def test_tables_stand_in_the_order_in_which_they_are_given() -> None:

@@ -1,5 +1,6 @@
 """Are figures those of the windows, beside the right ones of the page?"""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -7,8 +8,17 @@ import pytest
 from perfgate.experiment.gateway_figures import LITELLM, LITELLM_WITH_DATABASE, PORTKEY
 from perfgate.experiment.measurement import MIB, GatewayUse, Measurement, NotMeasured
 from perfgate.load.schedule import ClosedLoop
-from perfgate.measure.histogram import Histogram, NoRequests
-from perfgate.reproduce.figures import USES, failed_of, laws_of, published_rows, ratios_of, rows_of
+from perfgate.measure.histogram import Histogram
+from perfgate.reproduce.figures import (
+    FIGURES,
+    USES,
+    failed_of,
+    laws_of,
+    published_rows,
+    ratios_of,
+    rows_of,
+    unanswered_of,
+)
 from perfgate.reproduce.published import (
     FOUR_INSTANCES,
     GATEWAYS,
@@ -18,10 +28,11 @@ from perfgate.reproduce.published import (
     REALTIME,
     TWO_INSTANCES,
     FigureName,
+    Times,
 )
 from perfgate.reproduce.realtime import MORE
-from perfgate.reproduce.reproduced import Row
-from tests.harness.reproduce.conftest import measured
+from perfgate.reproduce.reproduced import Row, Unanswered
+from tests.harness.reproduce.conftest import measured, refused, silent
 
 BOTH = {TWO_INSTANCES: 200.0, FOUR_INSTANCES: 100.0}
 
@@ -124,15 +135,6 @@ def test_cells_of_a_header_that_no_reply_carried_say_so() -> None:
         assert ("no reply carried the header" in row.note) == (row.times != "requests")
 
 
-def test_a_column_of_the_page_without_any_reply_is_no_cell() -> None:
-    both = measured(BOTH)
-    dead = replace(
-        both, windows=tuple(replace(w, load=replace(w.load, latency=Histogram.of_us([]))) for w in both.windows)
-    )
-    with pytest.raises((NotMeasured, NoRequests)):
-        rows_of(dead, INSTANCES, list(BOTH))
-
-
 def using(measurement: Measurement, cpu_ms: float, rss_mib: float, times: float) -> Measurement:
     """Every gateway but Portkey's uses so much, and Portkey's so many times less."""
     windows = []
@@ -223,3 +225,81 @@ def test_the_page_alone_has_every_figure_and_nothing_measured() -> None:
 
 def test_failures_are_counted_by_arm() -> None:
     assert failed_of(measured(BOTH), list(BOTH)) == {TWO_INSTANCES: 0, FOUR_INSTANCES: 0}
+
+
+class TestWindowsWithoutAnAnswer:
+    @pytest.mark.parametrize("without", [refused, silent])
+    def test_times_are_of_the_other_windows_and_say_so(self, without: Callable[..., Measurement]) -> None:
+        rows = rows_of(without(measured(BOTH), TWO_INSTANCES, 1), INSTANCES, list(BOTH))
+        at = {(row.times, row.figure): row for row in rows if row.arm == TWO_INSTANCES}
+        assert at["requests", "median_ms"].note == at["requests", "mean_ms"].note == "of 2 of 3 windows"
+        assert at["requests", "p99_ms"].note == "of 2 of 3 windows; of 880, and 1,000 are needed to trust it"
+        means_ms: dict[Times, float] = {"header overhead": 2.0, "aggregated": 101.0}
+        for figure in FIGURES[:-1]:
+            cell = at["requests", figure]
+            assert cell.measured == pytest.approx(200, rel=0.001)
+            assert (cell.low, cell.high) == (None, None)
+            assert {at[times, figure].note for times in means_ms} == {"of 2 of 3 windows"}
+        for times, mean_ms in means_ms.items():
+            assert at[times, "mean_ms"].measured == pytest.approx(mean_ms, rel=0.001)
+
+    @pytest.mark.parametrize("without", [refused, silent])
+    def test_a_window_without_an_answer_counts_in_the_rate(self, without: Callable[..., Measurement]) -> None:
+        rows = rows_of(without(measured(BOTH), TWO_INSTANCES, 1), INSTANCES, [TWO_INSTANCES])
+        rps = {row.times: row for row in rows if row.figure == "throughput_rps"}
+        assert rps["requests"].measured == pytest.approx(110 * 2 / 3)
+        assert rps["requests"].low == 0
+        assert rps["requests"].note == ""
+        assert rps["header overhead"].measured == pytest.approx(110 * 2 / 3)
+
+    def test_one_window_that_was_answered_is_enough_for_times(self) -> None:
+        rows = {row.figure: row for row in rows_of(refused(measured({LOGGING: 130.0}), LOGGING, 0, 2), GCS, [LOGGING])}
+        assert rows["median_ms"].measured == pytest.approx(130, rel=0.001)
+        assert rows["median_ms"].note == "of 1 of 3 windows"
+
+    def test_what_was_never_answered_has_no_times(self) -> None:
+        rows = rows_of(refused(measured(BOTH), TWO_INSTANCES, 0, 1, 2), INSTANCES, [TWO_INSTANCES])
+        for row in rows:
+            if row.times == "requests" and row.figure == "throughput_rps":
+                assert (row.measured, row.note) == (0, "")
+            else:
+                assert (row.measured, row.note) == (None, "no request was answered")
+
+    @pytest.mark.parametrize("rounds", [(1,), (0, 1, 2)])
+    def test_the_figures_of_other_arms_stand(self, rounds: tuple[int, ...]) -> None:
+        rows = rows_of(refused(measured(BOTH), TWO_INSTANCES, *rounds), INSTANCES, [FOUR_INSTANCES])
+        assert rows == rows_of(measured(BOTH), INSTANCES, [FOUR_INSTANCES])
+
+    def test_times_of_fewer_windows_are_in_no_ratio(self) -> None:
+        (ratio,) = ratios_of(refused(measured(BOTH), TWO_INSTANCES, 1), INSTANCES, FOUR_INSTANCES, TWO_INSTANCES)
+        assert ratio.figure == "throughput_rps"
+        assert ratio.measured == pytest.approx(1.5)
+        never = refused(measured(BOTH), TWO_INSTANCES, 0, 1, 2)
+        assert ratios_of(never, INSTANCES, FOUR_INSTANCES, TWO_INSTANCES) == ()
+
+    def test_users_who_were_not_answered_say_nothing_of_the_law(self) -> None:
+        laws = laws_of(silent(measured(BOTH), TWO_INSTANCES, 1), list(BOTH))
+        assert [law.arm for law in laws] == [FOUR_INSTANCES]
+
+    def test_they_are_counted_by_arm_with_its_errors(self) -> None:
+        both = measured(BOTH)
+        assert unanswered_of(both, list(BOTH)) == ()
+        (of_two,) = unanswered_of(refused(both, TWO_INSTANCES, 1), list(BOTH))
+        assert of_two == Unanswered(TWO_INSTANCES, 1, 3, "440 http_500")
+        assert of_two.words == "no request of 2 instances was answered in 1 of 3 windows; its errors: 440 http_500"
+        (of_four,) = unanswered_of(silent(both, FOUR_INSTANCES, 0, 2), list(BOTH))
+        assert of_four.words == (
+            "no request of 4 instances was answered in 2 of 3 windows; its users still waited for replies to earlier "
+            "requests"
+        )
+
+    def test_cpu_of_a_request_is_not_told_where_a_window_had_none(self) -> None:
+        once = silent(using(measured(THREE), cpu_ms=8, rss_mib=300, times=4), LITELLM, 2)
+        rows = {row.figure: row for row in rows_of(once, GATEWAYS, [LITELLM], USES)}
+        for figure in ("cpu_per_request_ms", "cores_used"):
+            assert (rows[figure].measured, rows[figure].note) == (None, "no request was answered in 1 of 3 windows")
+        assert rows["rss_mib"].measured == pytest.approx(300)
+
+    def test_a_reason_that_is_another_is_said(self) -> None:
+        rows = {row.figure: row for row in rows_of(silent(measured(THREE), LITELLM, 2), GATEWAYS, [LITELLM], USES)}
+        assert all("its processes are not ours" in rows[figure].note for figure in USES)

@@ -5,7 +5,7 @@ Nothing is started: bench and generator are fakes.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 
@@ -13,10 +13,12 @@ from perfgate.errors import StackFailed
 from perfgate.experiment.bench import StackBench
 from perfgate.experiment.gateway_figures import LITELLM, LITELLM_WITH_DATABASE, PORTKEY
 from perfgate.load.schedule import ClosedLoop
+from perfgate.reproduce.document import document
 from perfgate.reproduce.http_table import WINDOW_S
 from perfgate.reproduce.instances import INSTANCES_TABLE
 from perfgate.reproduce.logging_callbacks import GCS_TABLE, LANGSMITH_TABLE
 from perfgate.reproduce.portkey import PORTKEY_TABLE
+from perfgate.reproduce.published import BY_HOST, BY_URL
 from perfgate.reproduce.redis import REDIS_TABLE
 from perfgate.reproduce.reproduced import Difference, Reproduced
 from perfgate.reproduce.running import DIRECT, ROUNDS
@@ -25,19 +27,28 @@ from perfgate.reproduce.table import Reproduction, Table
 from perfgate.settings import settings_of
 from tests.harness.experiment.test_rounds import FakeBench
 from tests.harness.report.conftest import APPARATUS
+from tests.harness.reproduce.conftest import measured, silent
 from tests.harness.synthetic import load_result
+
+TABLES_OF_HTTP: Final = (INSTANCES_TABLE, PORTKEY_TABLE, GCS_TABLE, LANGSMITH_TABLE, REDIS_TABLE)
 
 
 class Answering(FakeBench):
-    """Every window of a gateway has so many requests that succeed."""
+    """Every window of a gateway has so many requests that succeed, but for so many first ones, which have none."""
 
-    def __init__(self, failed: int = 0) -> None:
+    def __init__(self, failed: int = 0, silent_windows: int = 0) -> None:
         super().__init__()
         self.mock_delay_ms = 20.0
         run = self.generator.run
+        silent_left = silent_windows
 
         def answer(job: Any, **rest: Any) -> Any:
+            nonlocal silent_left
             run(job, **rest)
+            # What settles a gateway has no warm-up, and what asks the mock alone is at a rate.
+            if silent_left and isinstance(job.schedule, ClosedLoop) and job.schedule.warm_up_s:
+                silent_left -= 1
+                return load_result(10.0, requests=0)
             return load_result(10.0, requests=1_500, failed=failed)
 
         self.generator.run = answer  # type: ignore[method-assign]
@@ -150,6 +161,17 @@ class TestRun:
         with pytest.raises(StackFailed, match=r"the table instances cannot be made: .*4,500 http_500"):
             run(INSTANCES_TABLE, Answering(failed=1_500))
 
+    @pytest.mark.parametrize("table", TABLES_OF_HTTP, ids=lambda table: table.name)
+    def test_a_window_without_an_answer_is_told_of_and_the_table_is_made(self, table: Table) -> None:
+        found, _ = run(table, Answering(silent_windows=1))
+        (unanswered,) = found.unanswered
+        assert (unanswered.windows, unanswered.of) == (1, ROUNDS)
+        times = [row for row in found.rows if row.figure == "median_ms" and row.times == "requests"]
+        assert {row.note for row in times if row.arm == unanswered.arm} == {f"of {ROUNDS - 1} of {ROUNDS} windows"}
+        assert {row.note for row in times if row.arm != unanswered.arm} == {""}
+        assert all(row.measured is not None for row in times)
+        assert f"**No request of {unanswered.arm} was answered in 1 of {ROUNDS} windows; " in document([found])
+
 
 @pytest.mark.slow
 class TestDifferences:
@@ -175,6 +197,20 @@ class TestDifferences:
         found = differing(run(REDIS_TABLE)[0])
         assert found["database"] == Difference("database", "PostgreSQL", "none")
         assert found["Redis"].page == "not used"
+
+
+def test_a_loss_of_nothing_is_not_a_share() -> None:
+    """Told of by host, Redis' gateway answered nothing in one round."""
+    once = silent(measured({BY_URL: 100.0, BY_HOST: 90.0}), BY_HOST, 1)
+    _, found, _ = REDIS_TABLE.caveats(scale_of("auto", 1), once)
+    assert found == (
+        "measured: -36.7 of 73.3 requests/s; their share cannot be said: reproduce: in a round no request of arm "
+        "'redis_host' was answered"
+    )
+    other = silent(measured({BY_URL: 100.0, BY_HOST: 90.0}), BY_URL, 1)
+    assert REDIS_TABLE.caveats(scale_of("auto", 1), other)[1] == (
+        "measured: +36.7 of 110.0 requests/s, a loss of 33.3 % (0.0 to 100.0)"
+    )
 
 
 def test_loads_are_those_of_the_tables() -> None:

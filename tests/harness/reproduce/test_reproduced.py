@@ -1,17 +1,27 @@
 """Is a record read as it was written, and one that is none refused?"""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from perfgate.errors import BadInput, StackFailed
-from perfgate.reproduce.reproduced import path_of, read, write
+from perfgate.reproduce.reproduced import Unanswered, path_of, read, write
 from tests.harness.reproduce.conftest import a_table
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = write(tmp_path / "deep", a_table())
+    table = a_table(command="perfgate reproduce", unanswered=(Unanswered("2 instances", 1, 3, "440 http_500"),))
+    path = write(tmp_path / "deep", table)
     assert path == path_of(tmp_path / "deep", "instances")
+    assert read(path) == table
+
+
+def test_a_record_of_before_its_command_was_kept_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, a_table())
+    kept = json.loads(path.read_text())
+    del kept["command"], kept["unanswered"]
+    path.write_text(json.dumps(kept))
     assert read(path) == a_table()
 
 

@@ -8,7 +8,10 @@ from typing import Final, cast
 
 import pytest
 
+from perfgate.experiment.arms import DATABASE_FLUSH_MAX_S
 from perfgate.experiment.bench import StackBench
+from perfgate.experiment.rounds import SETTLE_S, WINDOW_EXTRA_S
+from perfgate.experiment.start_plan import MIGRATE_S, START_S, START_WITH_DATABASE_S
 from perfgate.reproduce import running
 from perfgate.reproduce.instances import INSTANCES_TABLE
 from perfgate.reproduce.logging_callbacks import GCS_TABLE, LANGSMITH_TABLE
@@ -17,7 +20,7 @@ from perfgate.reproduce.portkey import PORTKEY_TABLE
 from perfgate.reproduce.realtime import REALTIME_TABLE
 from perfgate.reproduce.redis import REDIS_TABLE
 from perfgate.reproduce.reproduced import Reproduced
-from perfgate.reproduce.running import ROUNDS
+from perfgate.reproduce.running import BENCH_S, ROUNDS
 from perfgate.reproduce.tables import TABLES
 from tests.harness.reproduce.test_http_table import Answering, differing, reproduction
 
@@ -53,9 +56,18 @@ def test_a_table_is_planned_with_all_its_rounds() -> None:
     assert windows_s < load.round_s < 1.5 * windows_s
 
 
+def test_starts_are_planned_by_their_processes_and_databases() -> None:
+    """Six processes on two databases, against two without any."""
+    instances, redis = (table.load(reproduction()) for table in (INSTANCES_TABLE, REDIS_TABLE))
+    planned_s = BENCH_S + 2 * MIGRATE_S + 6 * START_WITH_DATABASE_S
+    settling_s = SETTLE_S + WINDOW_EXTRA_S
+    assert instances.starting_s == pytest.approx(planned_s + 2 * (settling_s + DATABASE_FLUSH_MAX_S / 2))
+    assert redis.starting_s == pytest.approx(BENCH_S + 2 * START_S + 2 * settling_s)
+
+
 def test_all_tables_together_are_planned_within_25_minutes_on_two_cores() -> None:
     """With room for starts that take half as long again, as on a slower host."""
-    assert list(ALL) == list(TABLES.values())
+    assert [table.name for table in ALL] == list(TABLES)
     planned_s = sum(table.planned_s(reproduction()) for table in ALL)
     late_s = 0.5 * sum(table.load(reproduction()).starting_s for table in ALL)
     assert planned_s + late_s < MINUTES * 60
