@@ -121,8 +121,8 @@ def _caveats(measurement: Measurement) -> Sequence[str]:
     held = round(measurement.held_sessions(LITELLM).value)
     lost = sum(window.load.sessions_lost for window in windows)
     sessions = (
-        f"of {schedule.users:,} sessions {held:,} were held at any time of every window; {lost:,} were lost of the "
-        f"{len(windows) * schedule.users:,} of all windows"
+        f"of {schedule.users:,} sessions {held:,} were held at any time of every window; of the "
+        f"{len(windows) * schedule.users:,} of all windows {lost:,} did not end in good order"
     )
     return sessions, CPU, NO_DATABASE
 
