@@ -235,6 +235,7 @@ class Run:
             limits={name: list(thresholds.scenarios[name].limits) for name in asked.scenarios},
             gateway=str(settings.gateway),
             baseline=str(settings.baseline) if settings.baseline is not None else None,
+            baseline_why=settings.baseline_why,
             on_invalid=settings.on_invalid or asked.profile.on_invalid,
             thresholds_path=thresholds.path,
             thresholds_sha256=thresholds.sha256,
