@@ -42,6 +42,7 @@ _NOT_PASSED_ON: Final = (
     "--baseline",
     "--baseline-config",
     "--candidate-config",
+    "--baseline-why",
     "--on-invalid",
     "--seed",
 )

@@ -53,6 +53,15 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(f"{message}; see `{self.prog} --help`")
 
 
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, which raises BadInput for a wrong one; what it finds has `run`."""
+    parser = _Parser(prog="perfgate", description="Performance regression tests for the LiteLLM gateway.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add_command in COMMANDS:
+        add_command(commands)
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -62,12 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, as in perfgate/exit_codes.py.
     """
-    parser = _Parser(prog="perfgate", description="Performance regression tests for the LiteLLM gateway.")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add_command in COMMANDS:
-        add_command(commands)
     try:
-        options = parser.parse_args(argv)
+        options = command_parser().parse_args(argv)
         code: ExitCode = options.run(options)
     except PerfgateError as error:
         print(f"error: {error}", file=sys.stderr)

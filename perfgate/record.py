@@ -455,8 +455,8 @@ class Record(_Strict):
 
     `limits` are the metrics that each declared scenario has limits on, `incomplete` what of them has no verdict yet.
     `thresholds_text` is thresholds.yaml as it was, whose hash is `thresholds_sha256`; `computed_with` are the versions
-    of what computed the verdicts (perfgate/versions.py). `drift_base` is the committed record that drift was counted
-    from.
+    of what computed the verdicts (perfgate/versions.py). `baseline_why` says in words why the baseline is that one, and
+    is empty without one. `drift_base` is the committed record that drift was counted from.
     """
 
     schema_version: Literal[5] = 5
@@ -470,6 +470,7 @@ class Record(_Strict):
     limits: dict[str, list[str]]
     gateway: str
     baseline: str | None
+    baseline_why: str = ""
     on_invalid: Literal["warn", "fail"]
     thresholds_path: str
     thresholds_sha256: str

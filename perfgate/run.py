@@ -105,6 +105,32 @@ def command_again(typed: Sequence[str], options: Mapping[str, str]) -> list[str]
     return [*typed, *(word for name, text in options.items() if name not in named for word in (name, text))]
 
 
+def scenarios_asked(settings: Settings, thresholds: Thresholds) -> tuple[str, ...]:
+    """The declared set, in the profile's order, as far as it can be checked without a look at the host.
+
+    Raises:
+        BadInput: there is no such profile or scenario, nothing that compares with a baseline, or a load that Locust
+            cannot send.
+    """
+    profile = thresholds.profiles.get(settings.profile)
+    if profile is None:
+        known = ", ".join(thresholds.profiles)
+        raise BadInput(f"--profile={settings.profile}: {settings.thresholds_path} has only {known}")
+    for name in settings.scenarios:
+        if name not in profile.scenarios:
+            known = ", ".join(profile.scenarios)
+            raise BadInput(f"--scenarios={name}: profile {settings.profile} has only {known}")
+    scenarios = tuple(s for s in profile.scenarios if not settings.scenarios or s in settings.scenarios)
+    if settings.baseline is not None and not any(thresholds.scenarios[s].needs.baseline for s in scenarios):
+        comparing = [name for name, found in thresholds.scenarios.items() if found.needs.baseline]
+        raise BadInput(
+            f"--baseline={settings.baseline.source.option_text}: none of {', '.join(scenarios)} compares with it; "
+            f"name a profile with {' or '.join(comparing) or 'such a scenario'}, or leave --baseline out"
+        )
+    _check_generator(settings, thresholds, scenarios)
+    return scenarios
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was asked for, and can be done: nothing has been started or written yet.
@@ -138,23 +164,9 @@ class Asked:
         if not sys.platform.startswith("linux"):
             raise BadInput(f"perfgate measures on Linux only, this is {sys.platform}: run it in a Linux container")
         thresholds = load_thresholds(settings.thresholds_path, METRICS, FIGURES, today=datetime.now(UTC).date())
-        profile = thresholds.profiles.get(settings.profile)
-        if profile is None:
-            known = ", ".join(thresholds.profiles)
-            raise BadInput(f"--profile={settings.profile}: {settings.thresholds_path} has only {known}")
-        for name in settings.scenarios:
-            if name not in profile.scenarios:
-                known = ", ".join(profile.scenarios)
-                raise BadInput(f"--scenarios={name}: profile {settings.profile} has only {known}")
-        scenarios = tuple(s for s in profile.scenarios if not settings.scenarios or s in settings.scenarios)
-        if settings.baseline is not None and not any(thresholds.scenarios[s].needs.baseline for s in scenarios):
-            comparing = [name for name, found in thresholds.scenarios.items() if found.needs.baseline]
-            raise BadInput(
-                f"--baseline={settings.baseline.source.option_text}: none of {', '.join(scenarios)} compares with it; "
-                f"name a profile with {' or '.join(comparing) or 'such a scenario'}, or leave --baseline out"
-            )
+        scenarios = scenarios_asked(settings, thresholds)
+        profile = thresholds.profiles[settings.profile]
         drift_base = drift.read_base(thresholds.drift) if thresholds.drift is not None else None
-        _check_generator(settings, thresholds, scenarios)
         host = fingerprint()
         chosen = chosen_stack(settings, max(alive_at_once(thresholds.scenarios[name].rounds) for name in scenarios))
         settings = replace(settings, gateway=chosen.gateway, baseline=_beside(settings.baseline, chosen))
@@ -235,6 +247,7 @@ class Run:
             limits={name: list(thresholds.scenarios[name].limits) for name in asked.scenarios},
             gateway=str(settings.gateway),
             baseline=str(settings.baseline) if settings.baseline is not None else None,
+            baseline_why=settings.baseline_why,
             on_invalid=settings.on_invalid or asked.profile.on_invalid,
             thresholds_path=thresholds.path,
             thresholds_sha256=thresholds.sha256,

@@ -26,6 +26,10 @@ StackAsked = Literal["auto", "containers", "processes"]
 
 #: Of a run with a baseline that names no profile.
 COMPARE_PROFILE: Final = "compare"
+#: Of a baseline that somebody named, and of which no more was said.
+AS_ASKED: Final = "as asked"
+#: The option that says more.
+BASELINE_WHY: Final = "--baseline-why"
 #: Two names of what is judged: where the command line has one of them, it wins over the variable of the other, too.
 _ALIKE: Final[Mapping[str, str]] = {"--litellm": "--candidate", "--candidate": "--litellm"}
 _PASSWORD_IN_URL: Final = re.compile(r"(?P<before>\w+://[^\s/:@]*):[^\s/@]*@")
@@ -71,6 +75,7 @@ OPTIONS: Final = (
     ),
     Option("--baseline-config", "", "the baseline's config.yaml; default: that of --gateway-config"),
     Option("--candidate-config", "", "the candidate's config.yaml; default: that of --gateway-config"),
+    Option(BASELINE_WHY, "", f"why it is this baseline, in a few words, for the reports; default: {AS_ASKED}"),
     Option(
         "--stack",
         "auto",
@@ -127,6 +132,7 @@ class Settings:
         scenarios: the only ones asked for; empty for all of the profile.
         gateway: what is judged; its `backend` holds once the stack is chosen.
         baseline: what it is compared with; None for nothing.
+        baseline_why: why it is that one, in words; empty without one.
         stack: as asked for; perfgate/backend_choice.py says what it comes to.
         images: of containers, as text.
         prisma_engine: of gateways with a database.
@@ -146,6 +152,7 @@ class Settings:
     scenarios: tuple[str, ...]
     gateway: GatewaySpec
     baseline: GatewaySpec | None
+    baseline_why: str
     stack: StackAsked
     images: str
     prisma_engine: PrismaMode
@@ -183,7 +190,8 @@ def options_given(option_text: Callable[[str], str | None], environment: Mapping
     """What to type for the same settings, whatever the variables are then: texts by the name of the option.
 
     These are the options that were given, on the command line or by a variable. One that was typed as it is by default
-    is left out, unless a variable says something else.
+    is left out, unless a variable says something else. So is a variable that says why a baseline is that one: of who
+    types it again it need not be true.
 
     Arguments are those of `settings_of`.
     """
@@ -191,7 +199,7 @@ def options_given(option_text: Callable[[str], str | None], environment: Mapping
     given = {}
     for option in OPTIONS:
         typed, variable = option_text(option.destination), environment.get(option.variable)
-        if typed is None and variable:
+        if typed is None and variable and option.name != BASELINE_WHY:
             given[option.name] = variable
         elif typed is not None and (typed != option.default or variable not in (None, option.default)):
             given[option.name] = typed
@@ -270,6 +278,9 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
                 "differ; one that runs already (url:…) cannot be compared"
             )
         baseline = replace(gateway, source=source, config_path=config("--baseline-config"), apart=BASELINE)
+    baseline_why, where = texts[BASELINE_WHY]
+    if baseline_why and not is_comparing:
+        raise BadInput(f"{where}={baseline_why}: it goes with --baseline or --baseline-config")
     postgres_url = text_or_none("--postgres-url")
     if postgres_url is not None:
         postgres_url = _with_password(postgres_url, environment)
@@ -301,6 +312,7 @@ def settings_of(option_text: Callable[[str], str | None], environment: Mapping[s
         scenarios=tuple(name.strip() for name in texts["--scenarios"][0].split(",") if name.strip()),
         gateway=gateway,
         baseline=baseline,
+        baseline_why=(baseline_why or AS_ASKED) if is_comparing else "",
         stack=cast(StackAsked, one_of("--stack", get_args(StackAsked))),
         images=texts["--images"][0],
         prisma_engine=cast(PrismaMode, one_of("--prisma-engine", get_args(PrismaMode))),

@@ -6,7 +6,8 @@ lists every problem of the file with its line. docs/thresholds.md explains the k
     Thresholds --profiles--> Profile --names--> Scenario --has--> Needs, Load, Rounds, Limit --may have--> Waiver
                --hosts--> HostClass          --apparatus--> Apparatus       --drift--> DriftSource
 
-Classes with a leading underscore are the file's own shape; they do not leave this module.
+Classes with a leading underscore are the file's own shape; they do not leave this module, but for `PARTS`. What a key
+means is its description, in Markdown, of which tools/write_thresholds_reference.py makes the tables of that page.
 """
 
 import difflib
@@ -26,11 +27,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Discriminator,
+    Field,
+    GetCoreSchemaHandler,
     Tag,
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 from pydantic_core.core_schema import ValidationInfo
 
 from perfgate import located_yaml
@@ -72,7 +75,14 @@ _ONLY_WITH: Final[Mapping[str, tuple[str, ...]]] = {
 _KINDS: Final = ("max", "min", "margin", "equivalent_within")
 _PERCENTAGES: Final = ("margin", "equivalent_within")
 _RELATIVE: Final = "margin or equivalent_within"
-_MAY_DRIFT: Final = ("max", "margin")
+#: Keys of a limit that only some kinds of limit have.
+_LIMIT_ONLY_WITH: Final[Mapping[str, tuple[str, ...]]] = {
+    "max_on": ("max",),
+    "margin_in": ("margin",),
+    "floor": ("margin",),
+    "claim": ("margin",),
+    "drift": ("max", "margin"),
+}
 
 _GIB: Final = 1024**3
 _MANUAL: Final = "docs/thresholds.md"
@@ -81,13 +91,25 @@ _MANUAL: Final = "docs/thresholds.md"
 # --- what a value must be, in the words of the message ---
 
 
-def _expect(words: str, accepts: Callable[[object], bool]) -> BeforeValidator:
-    def check(value: object) -> object:
-        if not accepts(value):
-            raise PydanticCustomError("expected", "{words}", {"words": words})
-        return value
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a value must be; pydantic asks it before it reads one.
 
-    return BeforeValidator(check)
+    Args:
+        words: of messages, and of docs/thresholds.md.
+        accepts: whether a value is that.
+    """
+
+    words: str
+    accepts: Callable[[object], bool]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._checked, handler(source))
+
+    def _checked(self, value: object) -> object:
+        if not self.accepts(value):
+            raise PydanticCustomError("expected", "{words}", {"words": self.words})
+        return value
 
 
 def _broken_rule(words: str) -> PydanticCustomError:
@@ -128,50 +150,52 @@ def _is_link(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"https?://\S+", value) is not None
 
 
-_NOT_EMPTY: Final = _expect("at least one entry", lambda value: value != [] and value != {})
-_Positive = Annotated[float, _expect("a number above 0", _is_above_0)]
-_PositiveIfGiven = Annotated[float | None, _expect("a number above 0", _is_above_0)]
-_NotNegative = Annotated[float, _expect("a number of at least 0", lambda value: value == 0 or _is_above_0(value))]
+_NOT_EMPTY: Final = Expected("at least one entry", lambda value: value != [] and value != {})
+_Positive = Annotated[float, Expected("a number above 0", _is_above_0)]
+_PositiveIfGiven = Annotated[float | None, Expected("a number above 0", _is_above_0)]
+_NotNegative = Annotated[float, Expected("a number of at least 0", lambda value: value == 0 or _is_above_0(value))]
 _NotNegativeIfGiven = Annotated[
-    float | None, _expect("a number of at least 0", lambda value: value == 0 or _is_above_0(value))
+    float | None, Expected("a number of at least 0", lambda value: value == 0 or _is_above_0(value))
 ]
 _Percentage = Annotated[
     float,
     BeforeValidator(lambda value: float(value[:-1]) / 100),
-    _expect("a percentage above 0 such as 5%", _is_percentage),
+    Expected("a percentage above 0 such as 5%", _is_percentage),
 ]
-_Share = Annotated[float, _expect("a number above 0 and at most 1", lambda value: _is_above_0(value) and value <= 1)]
-_Count = Annotated[int, _expect("a whole number above 0", _is_count)]
+_Share = Annotated[float, Expected("a number above 0 and at most 1", lambda value: _is_above_0(value) and value <= 1)]
+_Count = Annotated[int, Expected("a whole number above 0", _is_count)]
 _Generations = Annotated[
     int,
-    _expect(
+    Expected(
         f"a whole number of at least {GENERATIONS_MIN}",
         lambda value: _is_count(value) and value >= GENERATIONS_MIN,
     ),
 ]
 _Looks = Annotated[
     int,
-    _expect(f"a whole number from 1 to {LOOKS_MAX}", lambda value: _is_count(value) and value <= LOOKS_MAX),
+    Expected(f"a whole number from 1 to {LOOKS_MAX}", lambda value: _is_count(value) and value <= LOOKS_MAX),
 ]
-_CountIfGiven = Annotated[int | None, _expect("a whole number above 0", _is_count)]
-_Flag = Annotated[bool, _expect("true or false", lambda value: isinstance(value, bool))]
-_Text = Annotated[str, _expect("a text that is not empty", _is_filled)]
-_Why = Annotated[str, _expect("the reason for this limit in words", _is_filled)]
+_CountIfGiven = Annotated[int | None, Expected("a whole number above 0", _is_count)]
+_Flag = Annotated[bool, Expected("true or false", lambda value: isinstance(value, bool))]
+_Text = Annotated[str, Expected("a text that is not empty", _is_filled)]
+_Why = Annotated[str, Expected("the reason for this limit in words", _is_filled)]
 _Ceiling = Annotated[
     float | str,
-    _expect("a number above 0, or a percentage such as 12%", lambda value: _is_above_0(value) or _is_percentage(value)),
+    Expected(
+        "a number above 0, or a percentage such as 12%", lambda value: _is_above_0(value) or _is_percentage(value)
+    ),
 ]
-_Reason = Annotated[str, _expect("the reason for this waiver in words", _is_filled)]
-_Link = Annotated[str, _expect("an address that begins with https://, where it is followed up", _is_link)]
-_OnInvalid = Annotated[Literal["warn", "fail"], _expect("'warn' or 'fail'", lambda value: value in ("warn", "fail"))]
-_Arrivals = Annotated[Arrivals, _expect("'constant' or 'poisson'", lambda value: value in get_args(Arrivals))]
+_Reason = Annotated[str, Expected("the reason for this waiver in words", _is_filled)]
+_Link = Annotated[str, Expected("an address that begins with https://, where it is followed up", _is_link)]
+_OnInvalid = Annotated[Literal["warn", "fail"], Expected("'warn' or 'fail'", lambda value: value in ("warn", "fail"))]
+_Arrivals = Annotated[Arrivals, Expected("'constant' or 'poisson'", lambda value: value in get_args(Arrivals))]
 _Service = Annotated[
-    Literal["postgres", "redis"], _expect("'postgres' or 'redis'", lambda value: value in ("postgres", "redis"))
+    Literal["postgres", "redis"], Expected("'postgres' or 'redis'", lambda value: value in ("postgres", "redis"))
 ]
 _CallbackIfGiven = Annotated[
-    CallbackName | None, _expect(f"one of {', '.join(CALLBACKS)}", lambda value: value in CALLBACKS)
+    CallbackName | None, Expected(f"one of {', '.join(CALLBACKS)}", lambda value: value in CALLBACKS)
 ]
-_Backend = Annotated[BackendName, _expect("'processes' or 'containers'", lambda value: value in get_args(BackendName))]
+_Backend = Annotated[BackendName, Expected("'processes' or 'containers'", lambda value: value in get_args(BackendName))]
 
 
 @dataclass(frozen=True)
@@ -188,6 +212,22 @@ class _Names:
     profiles: Collection[str]
     limits: Mapping[str, Collection[str]]
     today: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A name that has to be known; pydantic asks it once it has read one.
+
+    Args:
+        what: it is the name of, for docs/thresholds.md.
+        checked: the name, or an error that says what is known.
+    """
+
+    what: str
+    checked: Callable[[str, ValidationInfo[_Names]], str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self.checked, handler(source))
 
 
 def _known_metric(metric: str, info: ValidationInfo[_Names]) -> str:
@@ -238,6 +278,13 @@ def _did_you_mean(name: str, known: Collection[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+_ScenarioName = Annotated[_Text, Named("scenario", _known_scenario)]
+_MetricName = Annotated[_Text, Named("metric", _known_metric)]
+_ProfileKey = Annotated[str, Named("profile", _known_profile)]
+_HostKey = Annotated[str, Named("host", _known_host)]
+_MetricKey = Annotated[str, Named("metric", _known_metric)]
+
+
 # --- the file's shape ---
 
 
@@ -246,69 +293,68 @@ class _Strict(BaseModel):
 
 
 class Profile(_Strict):
-    """What a run consists of.
+    """What a run consists of."""
 
-    Args:
-        budget_minutes: how long it may take; rounds are planned to fit.
-        on_invalid: whether an INVALID only warns, or fails the run.
-        scenarios: the declared set, in the order in which they run; one without a verdict is reported.
-    """
-
-    budget_minutes: _Positive
-    on_invalid: _OnInvalid
-    scenarios: Annotated[
-        tuple[Annotated[_Text, AfterValidator(_known_scenario)], ...], _NOT_EMPTY, AfterValidator(_each_once)
-    ]
+    budget_minutes: _Positive = Field(
+        description="no further rounds are begun once the time is used up; the first look is always reached"
+    )
+    on_invalid: _OnInvalid = Field(
+        description="whether the run then fails (exit code 10), or only says so; `--on-invalid` overrides it"
+    )
+    scenarios: Annotated[tuple[_ScenarioName, ...], _NOT_EMPTY, AfterValidator(_each_once)] = Field(
+        description="the declared set, in the order in which they run: one without a verdict makes the run incomplete "
+        "(exit code 11). That of `release` is what a sign-off needs (`docs/sign-off.md`)"
+    )
 
 
 class HostClass(_Strict):
-    """Hosts that absolute limits were measured on.
+    """Hosts that absolute limits were measured on."""
 
-    Args:
-        cores: logical cores that a run may use.
-        memory_gib: of the machine, to within MEMORY_TOLERANCE_RATIO.
-        cpu_models: patterns for the CPU's name, as the shell's: `AMD EPYC*`.
-        backend: what starts the services.
-        host_speed_ms: what perfgate/measure/host_speed.py measures there; limits scale by it on hosts of no class.
-            None where nobody has measured it: then they can't.
-    """
-
-    cores: _Count
-    memory_gib: _Positive
-    cpu_models: Annotated[tuple[_Text, ...], _NOT_EMPTY]
-    backend: _Backend
-    host_speed_ms: _PositiveIfGiven = None
+    cores: _Count = Field(description="logical cores that a run may use")
+    memory_gib: _Positive = Field(description=f"of the machine, within {MEMORY_TOLERANCE_RATIO * 100:g} %")
+    cpu_models: Annotated[tuple[_Text, ...], _NOT_EMPTY] = Field(
+        description="patterns for the CPU's name, as the shell's: `AMD EPYC*`"
+    )
+    backend: _Backend = Field(description="what starts the services")
+    host_speed_ms: _PositiveIfGiven = Field(
+        default=None,
+        description="what `perfgate calibrate` measures there; limits scale by that of the first class that has one, "
+        "on hosts of no class",
+    )
 
 
 class Needs(_Strict):
-    """What a host must have for a scenario to mean anything.
+    """What a host must have for a scenario to mean anything."""
 
-    Args:
-        cores: that the run may use.
-        services: that stand beside the gateway.
-        baseline: something to compare with (`--baseline`).
-        callback: a gateway that can log by it.
-    """
-
-    cores: _Count = 1
-    services: Annotated[tuple[_Service, ...], AfterValidator(_each_once)] = ()
-    baseline: _Flag = False
-    callback: _CallbackIfGiven = None
+    cores: _Count = Field(
+        default=1, description="for the run; with fewer it is refused before anything starts (exit code 4)"
+    )
+    services: Annotated[tuple[_Service, ...], AfterValidator(_each_once)] = Field(
+        default=(),
+        description="beside the gateway; where one cannot be started (nor, with `--postgres-url`, used), likewise",
+    )
+    baseline: _Flag = Field(
+        default=False,
+        description="`true`: it compares two gateways, and without `--baseline` or `--baseline-config` the run is "
+        'refused; see "Two gateways compared"',
+    )
+    callback: _CallbackIfGiven = Field(
+        default=None,
+        description='with a gateway that cannot log by it, likewise; see "With a callback and without"',
+    )
 
 
 class Rounds(_Strict):
-    """How much is measured.
+    """How much is measured."""
 
-    Args:
-        generations: starts of all processes.
-        per_generation: rounds after each start, at first.
-        per_generation_max: rounds after each start, at most, while a limit is undecided and time is left. There is a
-            look after each of those that the first look leaves, and LOOKS_MAX at most.
-    """
-
-    generations: _Count
-    per_generation: _Count
-    per_generation_max: _Count
+    generations: _Count = Field(description="separately started gateways")
+    per_generation: _Count = Field(
+        description="rounds with each before the first look; at least 2 in all, since one round shows no spread"
+    )
+    per_generation_max: _Count = Field(
+        description="rounds with each, at most, while a limit is undecided and time is left; after each further one "
+        f"there is a look, and {LOOKS_MAX} looks at most"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -329,21 +375,19 @@ class Rounds(_Strict):
 
 
 class Comparing(_Strict):
-    """How long two gateways are compared; experiment/comparison_plan.py makes generations and rounds of it.
+    """How long two gateways are compared; experiment/comparison_plan.py makes generations and rounds of it."""
 
-    Args:
-        minutes: for all of it, the start of its gateways included.
-        minutes_in: another time in these profiles.
-        generations_max: starts of each gateway at most; all of them are alive at once.
-        generations_max_in: another number in these profiles.
-        looks: how often the data are looked at, at most, up to LOOKS_MAX; each look is paid for.
-    """
-
-    minutes: _Positive
-    minutes_in: dict[Annotated[str, AfterValidator(_known_profile)], _Positive] = {}
-    generations_max: _Generations = 12
-    generations_max_in: dict[Annotated[str, AfterValidator(_known_profile)], _Generations] = {}
-    looks: _Looks = 3
+    minutes: _Positive = Field(
+        description="for all of it, the start of its gateways included; the profile's `budget_minutes` does not apply"
+    )
+    minutes_in: dict[_ProfileKey, _Positive] = Field(default={}, description="another time in a profile")
+    generations_max: _Generations = Field(
+        default=12,
+        description="starts of each arm, at most; all are alive at once, and fewer are taken where memory or time is "
+        "short",
+    )
+    generations_max_in: dict[_ProfileKey, _Generations] = Field(default={}, description="another number in a profile")
+    looks: _Looks = Field(default=3, description="how often the figures are judged, at most; each look is paid for")
 
     def minutes_of(self, profile: str) -> float:
         """The time in a profile."""
@@ -355,93 +399,82 @@ class Comparing(_Strict):
 
 
 class Faulting(_Strict):
-    """How long a dependency fails; experiment/fault_cycles.py goes through the phases.
+    """How long a dependency fails; experiment/fault_cycles.py goes through the phases."""
 
-    Args:
-        cycles: gateways, one after the other, each of which goes through all of it.
-        before_s: in which all is well, at least.
-        during_s: in which the dependency fails, at least.
-        after_s_max: in which it is well again, until users fare as before; at most.
-    """
-
-    cycles: _Count
-    before_s: _Positive
-    during_s: _Positive
-    after_s_max: _Positive
+    cycles: _Count = Field(description="gateways, one after the other, each of which goes through all phases")
+    before_s: _Positive = Field(description="in which all is well, at least")
+    during_s: _Positive = Field(description="in which the dependency fails, at least")
+    after_s_max: _Positive = Field(description="in which it is well again, until users fare as before, at most")
 
 
 class Searching(_Strict):
-    """How the highest rate is looked for at which an objective holds; experiment/capacity.py does it.
+    """How the highest rate is looked for at which an objective holds; experiment/capacity.py does it."""
 
-    Args:
-        generations: gateways, each of which is searched by itself.
-        windows_max: of each, at most.
-        within: a gateway's search is done once its capacity is known to be within this share, either way.
-    """
-
-    generations: _Generations
-    windows_max: _Count
-    within: _Percentage
+    generations: _Generations = Field(description="separately started gateways, each of which is searched by itself")
+    windows_max: _Count = Field(description="of each, at most")
+    within: _Percentage = Field(
+        description="a gateway's search is done once its capacity is known to be within this share, either way"
+    )
 
 
 class Objective(_Strict):
-    """What a rate has to keep to, to be held.
+    """What a rate has to keep to in a window, to be held."""
 
-    Args:
-        latency_p95_ms: from the intended start, at most.
-        error_ratio: share of requests that do not succeed, at most.
-        completed_ratio: share of requests that have a whole reply by the end of the tail, at least.
-    """
-
-    latency_p95_ms: _Positive
-    error_ratio: _NotNegative
-    completed_ratio: _Share
+    latency_p95_ms: _Positive = Field(description="from the intended start, at most")
+    error_ratio: _NotNegative = Field(description="share of the requests that do not succeed, at most")
+    completed_ratio: _Share = Field(
+        description="share of the requests that have a whole reply by the end of the tail, at least"
+    )
 
 
 class Apparatus(_Strict):
-    """When generator, mock and host are fit to measure; beyond any of these a run is INVALID.
+    """When generator, mock and host are fit to measure; beyond any of these a run is INVALID."""
 
-    Args:
-        dispatch_lag_p99_ms: how late the generator may send, at most.
-        sent_ratio_min: share of the offered requests that it must send, at least.
-        generator_cpu_ratio_max: share of one core that it may use, at most.
-        direct_p95_above_mock_delay_ms: p95 without a gateway may exceed the mock's own delay by this, at most.
-    """
-
-    dispatch_lag_p99_ms: _Positive
-    sent_ratio_min: _Share
-    generator_cpu_ratio_max: _Share
-    direct_p95_above_mock_delay_ms: _Positive
+    dispatch_lag_p99_ms: _Positive = Field(description="how late the generator may send")
+    sent_ratio_min: _Share = Field(description="the least share of the offered load that it must send")
+    generator_cpu_ratio_max: _Share = Field(description="the most of one core that it may use")
+    direct_p95_above_mock_delay_ms: _Positive = Field(description="p95 without a gateway, above the mock's own delay")
 
 
 class Load(_Strict):
     """The load of a scenario's windows: at a rate (offered_rps), by users who wait (users), or one request at a time.
 
-    Args:
-        offered_rps, arrivals: of an open loop, see `OpenLoop`.
-        users, think_time_s, think_time_max_s, spawn_per_s: of a closed loop, see `ClosedLoop`.
-        requests: so many requests a window, one at a time (tests that use pytest-benchmark).
-        warm_up_s, window_s, tail_s: of a window.
-        stream: whether replies are streamed.
-        payload_bytes: length of the prompt; None is LiteLLM's published prompt.
-        turns_per_session: of realtime sessions: a user closes its session after so many turns; None keeps it.
-        direct_rps: beside users: the rate of windows without a gateway, which would else be as fast as the mock is.
+    The first is an `OpenLoop`, the second a `ClosedLoop`.
     """
 
-    offered_rps: _PositiveIfGiven = None
-    users: _CountIfGiven = None
-    requests: _CountIfGiven = None
-    warm_up_s: _NotNegative = 0.0
-    window_s: _PositiveIfGiven = None
-    tail_s: _NotNegative = DEFAULT_TAIL_S
-    arrivals: _Arrivals = "constant"
-    think_time_s: _NotNegative = 0.0
-    think_time_max_s: _PositiveIfGiven = None
-    spawn_per_s: _PositiveIfGiven = None
-    stream: _Flag = False
-    payload_bytes: _CountIfGiven = None
-    direct_rps: _PositiveIfGiven = None
-    turns_per_session: _CountIfGiven = None
+    offered_rps: _PositiveIfGiven = Field(default=None, description="requests a second, at a rate of their own")
+    users: _CountIfGiven = Field(default=None, description="who wait for each reply")
+    requests: _CountIfGiven = Field(
+        default=None, description="so many a round, one at a time: for tests that use pytest-benchmark"
+    )
+    warm_up_s: _NotNegative = Field(default=0.0, description="of load before the window")
+    window_s: _PositiveIfGiven = Field(default=None, description="of the window; needed beside a rate or users")
+    tail_s: _NotNegative = Field(
+        default=DEFAULT_TAIL_S, description="after the window, in which its replies may still come"
+    )
+    arrivals: _Arrivals = Field(
+        default="constant", description="evenly spaced, or at random, as of clients who do not know of each other"
+    )
+    think_time_s: _NotNegative = Field(default=0.0, description="that a user waits after a reply")
+    think_time_max_s: _PositiveIfGiven = Field(
+        default=None, description="think times are drawn evenly, from `think_time_s` to this"
+    )
+    spawn_per_s: _PositiveIfGiven = Field(
+        default=None,
+        description="users that come a second, each sending at once; all are there by the end of the warm-up",
+    )
+    stream: _Flag = Field(default=False, description="`true`: replies are streamed")
+    payload_bytes: _CountIfGiven = Field(
+        default=None, description="length of the prompt; without it LiteLLM's published prompt of 16,350 characters"
+    )
+    direct_rps: _PositiveIfGiven = Field(
+        default=None, description="the rate of windows without a gateway, which else would be as fast as the mock is"
+    )
+    turns_per_session: _CountIfGiven = Field(
+        default=None,
+        description="of realtime sessions: after so many turns a user closes its session and opens another; without it "
+        "the user keeps it",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -500,16 +533,29 @@ class Load(_Strict):
 
 
 class _LimitEntry(_Strict):
-    max: _NotNegativeIfGiven = None
-    min: _PositiveIfGiven = None
-    max_on: dict[Annotated[str, AfterValidator(_known_host)], _Positive] = {}
-    margin: _Percentage | None = None
-    margin_in: dict[Annotated[str, AfterValidator(_known_profile)], _Percentage] = {}
-    floor: _NotNegative = 0.0
-    claim: _Percentage | None = None
-    equivalent_within: _Percentage | None = None
-    drift: _Percentage | None = None
-    why: _Why
+    max: _NotNegativeIfGiven = Field(default=None, description="of the figure, in the metric's unit")
+    min: _PositiveIfGiven = Field(default=None, description="of the figure, in the metric's unit")
+    max_on: dict[_HostKey, _Positive] = Field(default={}, description="another maximum on hosts of a class")
+    margin: _Percentage | None = Field(
+        default=None,
+        description="the slowdown that is allowed: `5%` is a ratio of 1.05, above 1 being worse whatever the metric "
+        "(throughput is inverted)",
+    )
+    margin_in: dict[_ProfileKey, _Percentage] = Field(
+        default={}, description="another margin in a profile; the table of verdicts stars it"
+    )
+    floor: _NotNegative = Field(default=0.0, description="a difference, in the metric's unit, that nobody minds")
+    claim: _Percentage | None = Field(
+        default=None,
+        description='what somebody claims the two are equivalent within; said, not judged, see "The same, or not"',
+    )
+    equivalent_within: _Percentage | None = Field(
+        default=None, description='the difference that is allowed either way, see "The same, or not"'
+    )
+    drift: _Percentage | None = Field(
+        default=None, description='by how much the figure may be worse than the committed record\'s, see "Drift"'
+    )
+    why: _Why = Field(description="it stands in every message and report")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -519,11 +565,9 @@ class _LimitEntry(_Strict):
                 f"expected exactly one of {', '.join(_KINDS[:-1])} and {_KINDS[-1]}, found "
                 f"{' and '.join(kinds) or 'none of them'}"
             )
-        for key, kind in (("max_on", "max"), ("margin_in", "margin"), ("floor", "margin"), ("claim", "margin")):
-            if key in self.model_fields_set and kinds[0] != kind:
-                raise _broken_rule(f"{key} goes with {kind}")
-        if self.drift is not None and kinds[0] not in _MAY_DRIFT:
-            raise _broken_rule(f"drift goes with {' or '.join(_MAY_DRIFT)}")
+        for key in self.model_fields_set & _LIMIT_ONLY_WITH.keys():
+            if kinds[0] not in _LIMIT_ONLY_WITH[key]:
+                raise _broken_rule(f"{key} goes with {' or '.join(_LIMIT_ONLY_WITH[key])}")
         return self
 
 
@@ -541,18 +585,24 @@ def _tag_of_rounds(value: object) -> str:
 
 
 class _ScenarioEntry(_Strict):
-    needs: Needs = Needs()
-    load: Load
-    shown_load: Load | None = None
-    objective: Objective | None = None
+    needs: Needs = Field(default=Needs(), description="what the host must have")
+    load: Load = Field(description="of every window")
+    shown_load: Load | None = Field(
+        default=None,
+        description="of a comparison: another load, of which each arm gets one window; its throughput is shown and not "
+        "judged",
+    )
+    objective: Objective | None = Field(default=None, description="of a search: what a rate has to keep to")
     rounds: Annotated[
         Annotated[Rounds, Tag("<counted>")]
         | Annotated[Comparing, Tag("<timed>")]
         | Annotated[Faulting, Tag("<faulty>")]
         | Annotated[Searching, Tag("<searching>")],
         Discriminator(lambda value: _tag_of_rounds(value)),
-    ]
-    limits: Annotated[dict[Annotated[str, AfterValidator(_known_metric)], _LimitEntry], _NOT_EMPTY]
+    ] = Field(description="how much is measured")
+    limits: Annotated[dict[_MetricKey, _LimitEntry], _NOT_EMPTY] = Field(
+        description="what the gateway may cost; the metrics are listed below"
+    )
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo[_Names]) -> Self:
@@ -607,17 +657,21 @@ class _ScenarioEntry(_Strict):
 
 
 class _WaiverEntry(_Strict):
-    scenario: Annotated[_Text, AfterValidator(_known_scenario)]
-    metric: Annotated[_Text, AfterValidator(_known_metric)]
-    ceiling: _Ceiling
+    scenario: _ScenarioName = Field(description="whose limit it is")
+    metric: _MetricName = Field(description="with the scenario exactly one limit of the file; each is waived once")
+    ceiling: _Ceiling = Field(
+        description="how bad the figure may get, in the terms of the limit: a number above its `max` (and `max_on`) or "
+        "below its `min`, a percentage above its `margin` (and `margin_in`) or `equivalent_within`. On another host it "
+        "is scaled as the limit is"
+    )
     expires: Annotated[
         date,
         AfterValidator(_not_expired),
         BeforeValidator(date.fromisoformat),
-        _expect("a day such as 2026-12-31", _is_day),
-    ]
-    why: _Reason
-    link: _Link
+        Expected("a day such as 2026-12-31", _is_day),
+    ] = Field(description="the last day (UTC) on which it holds")
+    why: _Reason = Field(description="shown wherever the verdict is")
+    link: _Link = Field(description="likewise: where it is argued")
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo[_Names]) -> Self:
@@ -639,16 +693,40 @@ def _each_limit_once(waivers: tuple[_WaiverEntry, ...]) -> tuple[_WaiverEntry, .
 
 
 class _Drift(_Strict):
-    record: _Text
+    record: _Text = Field(description="the path of the committed record, from the folder of this file")
 
 
 class _File(_Strict):
-    profiles: Annotated[dict[str, Profile], _NOT_EMPTY]
-    hosts: dict[str, HostClass] = {}
-    drift: _Drift | None = None
-    scenarios: Annotated[dict[str, _ScenarioEntry], _NOT_EMPTY]
-    waivers: Annotated[tuple[_WaiverEntry, ...], AfterValidator(_each_limit_once)] = ()
-    apparatus: Apparatus
+    profiles: Annotated[dict[str, Profile], _NOT_EMPTY] = Field(description="what runs together")
+    hosts: dict[str, HostClass] = Field(default={}, description="what the limits were measured on")
+    drift: _Drift | None = Field(default=None, description="the record that figures must not drift too far from")
+    scenarios: Annotated[dict[str, _ScenarioEntry], _NOT_EMPTY] = Field(description="load and limits")
+    waivers: Annotated[tuple[_WaiverEntry, ...], AfterValidator(_each_limit_once)] = Field(
+        default=(), description="limits that may be broken for a while"
+    )
+    apparatus: Apparatus = Field(description="what generator, mock and host must keep to")
+
+
+#: The parts of the file, as docs/thresholds.md calls them: a table of keys each.
+PARTS: Final[Mapping[str, type[BaseModel]]] = {
+    "the file": _File,
+    "profiles": Profile,
+    "hosts": HostClass,
+    "drift": _Drift,
+    "scenarios": _ScenarioEntry,
+    "needs": Needs,
+    "load": Load,
+    "objective": Objective,
+    "rounds": Rounds,
+    "rounds of a comparison": Comparing,
+    "rounds of a fault": Faulting,
+    "rounds of a search": Searching,
+    "limits": _LimitEntry,
+    "waivers": _WaiverEntry,
+    "apparatus": Apparatus,
+}
+#: Keys of a part that go with some of its other keys alone, and with which.
+ONLY_WITH: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {"load": _ONLY_WITH, "limits": _LIMIT_ONLY_WITH}
 
 
 #: pydantic tells which of several models it has tried by a tag in the middle of a key's path.

@@ -28,16 +28,20 @@ from perfgate.stack.sources import Release
 TOLERANCE_RATIO: Final = 0.15
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--litellm", default=DEFAULT_RELEASE, help="release (%(default)s)")
+    made.add_argument("--burn-ms", type=float, default=5.0, help="CPU that a request burns more (%(default)g)")
+    made.add_argument("--generations", type=int, default=2, help="starts of the gateway (%(default)s)")
+    made.add_argument("--rounds", type=int, default=12, help="rounds in each generation (%(default)s)")
+    made.add_argument("--rate", type=float, default=30, help="offered requests/s (%(default)g)")
+    made.add_argument("--seconds", type=float, default=3, help="length of each window (%(default)g)")
+    made.add_argument("--seed", type=int, default=1)
+    return made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--litellm", default=DEFAULT_RELEASE, help="release (%(default)s)")
-    parser.add_argument("--burn-ms", type=float, default=5.0, help="CPU that a request burns more (%(default)g)")
-    parser.add_argument("--generations", type=int, default=2, help="starts of the gateway (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=12, help="rounds in each generation (%(default)s)")
-    parser.add_argument("--rate", type=float, default=30, help="offered requests/s (%(default)g)")
-    parser.add_argument("--seconds", type=float, default=3, help="length of each window (%(default)g)")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = parser().parse_args()
     deps: DepsMode = "of-its-time"
     gateway = GatewaySpec(Release(options.litellm), deps, faults=True)
     arms = (Arm("plain", gateway), Arm("burning", gateway, f"perfgate-burn-cpu-{options.burn_ms:g}ms"))

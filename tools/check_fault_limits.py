@@ -34,11 +34,15 @@ LIMITS: Final = ("fault_rss_growth_mib", "fault_rss_kept_mib")
 LEAKING, IDLE = "leak-100kb", "burn-0pc"
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--release", default="1.79.3")
+    made.add_argument("--thresholds", type=Path, default=Path("thresholds.yaml"))
+    return made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--release", default="1.79.3")
-    parser.add_argument("--thresholds", type=Path, default=Path("thresholds.yaml"))
-    options = parser.parse_args()
+    options = parser().parse_args()
     thresholds = load_thresholds(options.thresholds, METRICS, FIGURES)
     asked = thresholds.scenarios[SCENARIO]
     phases, schedule = asked.rounds, asked.load.schedule

@@ -24,17 +24,21 @@ from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.sources import Release
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--litellm", default=DEFAULT_RELEASE, help="release (%(default)s)")
+    made.add_argument("--images", default="official", help="as pytest's option (%(default)s)")
+    made.add_argument("--prisma-engine", default="native", choices=("native", "wasm"), help="in LiteLLM's image")
+    made.add_argument("--generations", type=int, default=3, help="starts of each gateway (%(default)s)")
+    made.add_argument("--rounds", type=int, default=8, help="rounds in each generation (%(default)s)")
+    made.add_argument("--rate", type=float, default=30, help="offered requests/s (%(default)g)")
+    made.add_argument("--seconds", type=float, default=4, help="length of each window (%(default)g)")
+    made.add_argument("--seed", type=int, default=1)
+    return made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--litellm", default=DEFAULT_RELEASE, help="release (%(default)s)")
-    parser.add_argument("--images", default="official", help="as pytest's option (%(default)s)")
-    parser.add_argument("--prisma-engine", default="native", choices=("native", "wasm"), help="in LiteLLM's image")
-    parser.add_argument("--generations", type=int, default=3, help="starts of each gateway (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=8, help="rounds in each generation (%(default)s)")
-    parser.add_argument("--rate", type=float, default=30, help="offered requests/s (%(default)g)")
-    parser.add_argument("--seconds", type=float, default=4, help="length of each window (%(default)g)")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = parser().parse_args()
     local = GatewaySpec(Release(options.litellm))
     arms = (
         Arm("direct", None),

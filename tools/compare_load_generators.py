@@ -147,14 +147,18 @@ class Bench:
         return figures
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
     cpus = sorted(os.sched_getaffinity(0))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3, help="length of each window (%(default)g)")
-    parser.add_argument("--payload-bytes", type=int, default=12_000, help="length of each prompt (%(default)s)")
-    parser.add_argument("--generator-cpu", type=int, default=cpus[0], help="core of the generators (%(default)s)")
-    parser.add_argument("--mock-cpu", type=int, default=cpus[-1], help="core of the mock (%(default)s)")
-    options = parser.parse_args()
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--seconds", type=float, default=3, help="length of each window (%(default)g)")
+    made.add_argument("--payload-bytes", type=int, default=12_000, help="length of each prompt (%(default)s)")
+    made.add_argument("--generator-cpu", type=int, default=cpus[0], help="core of the generators (%(default)s)")
+    made.add_argument("--mock-cpu", type=int, default=cpus[-1], help="core of the mock (%(default)s)")
+    return made
+
+
+def main() -> None:
+    options = parser().parse_args()
     load_before = os.getloadavg()[0]
     rows = []
     for row in (ours_row, pyreqwest_row, aiohttp_row, locust_row):

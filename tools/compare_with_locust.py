@@ -45,19 +45,23 @@ ABOVE_DELAY_MS_MAX: Final = 5.0
 Results = Mapping[str, Sequence[LoadResult]]
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
     cpus = sorted(os.sched_getaffinity(0))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--delay-ms", type=int, default=50, help="of the mock (%(default)s)")
-    parser.add_argument("--users", type=int, default=20, help="(%(default)s)")
-    parser.add_argument("--think", type=float, default=0.1, help="seconds, of every user (%(default)g)")
-    parser.add_argument("--workers", type=int, default=1, help="of Locust (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=6, help="windows of each generator (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=4, help="length of each window (%(default)g)")
-    parser.add_argument("--generator-cpu", type=int, default=cpus[0], help="core of the generators (%(default)s)")
-    parser.add_argument("--mock-cpu", type=int, default=cpus[-1], help="core of the mock (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the order (%(default)s)")
-    options = parser.parse_args()
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--delay-ms", type=int, default=50, help="of the mock (%(default)s)")
+    made.add_argument("--users", type=int, default=20, help="(%(default)s)")
+    made.add_argument("--think", type=float, default=0.1, help="seconds, of every user (%(default)g)")
+    made.add_argument("--workers", type=int, default=1, help="of Locust (%(default)s)")
+    made.add_argument("--rounds", type=int, default=6, help="windows of each generator (%(default)s)")
+    made.add_argument("--seconds", type=float, default=4, help="length of each window (%(default)g)")
+    made.add_argument("--generator-cpu", type=int, default=cpus[0], help="core of the generators (%(default)s)")
+    made.add_argument("--mock-cpu", type=int, default=cpus[-1], help="core of the mock (%(default)s)")
+    made.add_argument("--seed", type=int, default=1, help="of the order (%(default)s)")
+    return made
+
+
+def main() -> None:
+    options = parser().parse_args()
     schedule = ClosedLoop(options.users, warm_up_s=1, window_s=options.seconds, think_time_s=options.think)
     results: dict[str, list[LoadResult]] = {"perfgate": [], "Locust": []}
     order = random.Random(options.seed)

@@ -71,15 +71,19 @@ class Run:
         return self.named == self.first_bad
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--release", default="1.79.3")
+    made.add_argument("--runs", type=int, default=3)
+    made.add_argument("--seed", type=int, default=1, help="of which version is the first bad one, and of all orders")
+    made.add_argument("--generations", default="8")
+    made.add_argument("--minutes", default="4", help="for one version, each time")
+    made.add_argument("--results", type=Path, default=Path(".perfgate/confirmed-bisections"))
+    return made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--release", default="1.79.3")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=1, help="of which version is the first bad one, and of all orders")
-    parser.add_argument("--generations", default="8")
-    parser.add_argument("--minutes", default="4", help="for one version, each time")
-    parser.add_argument("--results", type=Path, default=Path(".perfgate/confirmed-bisections"))
-    options = parser.parse_args()
+    options = parser().parse_args()
     runs = []
     try:
         for number in range(1, options.runs + 1):

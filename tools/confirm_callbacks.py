@@ -78,16 +78,20 @@ class Asked:
         return judge_comparison(measurement, self.limits, health.check(measurement, self.thresholds.apparatus))
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--release", default="1.79.3")
+    made.add_argument("--cases", default=",".join(CASES), help="separated by commas")
+    made.add_argument("--runs", type=int, default=3, help="of each case")
+    made.add_argument("--thresholds", type=Path, default=Path("thresholds.yaml"))
+    made.add_argument("--folder", type=Path, default=Path(".perfgate/callbacks-confirmed"))
+    return made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--release", default="1.79.3")
-    parser.add_argument("--cases", default=",".join(CASES), help="separated by commas")
-    parser.add_argument("--runs", type=int, default=3, help="of each case")
-    parser.add_argument("--thresholds", type=Path, default=Path("thresholds.yaml"))
-    parser.add_argument("--folder", type=Path, default=Path(".perfgate/callbacks-confirmed"))
-    options = parser.parse_args()
+    options = parser().parse_args()
     if unknown := set(options.cases.split(",")) - CASES.keys():
-        parser.error(f"--cases: no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+        parser().error(f"--cases: no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     asked = Asked.of(options.thresholds, options.release)
     options.folder.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[Measurement]] = {name: [] for name in options.cases.split(",")}

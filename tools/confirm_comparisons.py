@@ -69,19 +69,23 @@ def cases_of(release: str, slower: str) -> dict[str, Case]:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--release", default="1.79.3")
-    parser.add_argument("--slower", default="1.102.4", help="a release that is known to be slower")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--release", default="1.79.3")
+    made.add_argument("--slower", default="1.102.4", help="a release that is known to be slower")
+    made.add_argument(
         "--cases", default="same,burner,stall,neighbour,configs,slower,swapped", help="separated by commas"
     )
-    parser.add_argument("--runs", type=int, default=5, help="of each case")
-    parser.add_argument("--records", type=Path, default=Path(".perfgate/confirmed"))
-    options = parser.parse_args()
+    made.add_argument("--runs", type=int, default=5, help="of each case")
+    made.add_argument("--records", type=Path, default=Path(".perfgate/confirmed"))
+    return made
+
+
+def main() -> int:
+    options = parser().parse_args()
     known = cases_of(options.release, options.slower)
     if unknown := set(options.cases.split(",")) - known.keys():
-        parser.error(f"--cases: no case {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        parser().error(f"--cases: no case {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     are_right = True
     print(heading(), flush=True)
     for number in range(options.runs):

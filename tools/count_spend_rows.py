@@ -26,16 +26,20 @@ from perfgate.stack.sources import Release
 SIZES: Final = ((1, 1), (2, 1), (1, 2))
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--litellm", default=DEFAULT_RELEASE, help="release (%(default)s)")
+    made.add_argument("--stack", default="processes", choices=("processes", "containers"))
+    made.add_argument("--images", default="official", help="as pytest's option (%(default)s)")
+    made.add_argument("--prisma-engine", default="native", choices=("native", "wasm"))
+    made.add_argument("--requests", type=int, default=2_100, help="of each window (%(default)s)")
+    made.add_argument("--rate", type=float, default=25, help="offered requests/s (%(default)g)")
+    made.add_argument("--seed", type=int, default=1)
+    return made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--litellm", default=DEFAULT_RELEASE, help="release (%(default)s)")
-    parser.add_argument("--stack", default="processes", choices=("processes", "containers"))
-    parser.add_argument("--images", default="official", help="as pytest's option (%(default)s)")
-    parser.add_argument("--prisma-engine", default="native", choices=("native", "wasm"))
-    parser.add_argument("--requests", type=int, default=2_100, help="of each window (%(default)s)")
-    parser.add_argument("--rate", type=float, default=25, help="offered requests/s (%(default)g)")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = parser().parse_args()
     schedule = OpenLoop(options.rate, warm_up_s=0, window_s=options.requests / options.rate)
     is_wrong = False
     with StackBench(

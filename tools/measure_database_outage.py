@@ -37,17 +37,21 @@ AROUND_S: Final = 15
 SETTLE_S: Final = 90.0
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--litellm", default=DEFAULT_RELEASE, help="release (%(default)s)")
+    made.add_argument("--stack", default="processes", choices=("processes", "containers"))
+    made.add_argument("--images", default="official", help="as pytest's option (%(default)s)")
+    made.add_argument("--prisma-engine", default="native", choices=("native", "wasm"))
+    made.add_argument("--workers", type=int, default=1)
+    made.add_argument("--seconds", type=float, default=10, help="length of the outage (%(default)g)")
+    made.add_argument("--rate", type=float, default=20, help="offered requests/s (%(default)g)")
+    made.add_argument("--seed", type=int, default=1)
+    return made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--litellm", default=DEFAULT_RELEASE, help="release (%(default)s)")
-    parser.add_argument("--stack", default="processes", choices=("processes", "containers"))
-    parser.add_argument("--images", default="official", help="as pytest's option (%(default)s)")
-    parser.add_argument("--prisma-engine", default="native", choices=("native", "wasm"))
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=10, help="length of the outage (%(default)g)")
-    parser.add_argument("--rate", type=float, default=20, help="offered requests/s (%(default)g)")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = parser().parse_args()
     spec = GatewaySpec(Release(options.litellm), workers=options.workers, backend=options.stack, database=True)
     host = fingerprint()
     with (

@@ -32,15 +32,19 @@ DRAIN_S = 5.0
 Send = Callable[[bytes], Awaitable[bool]]
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("client", choices=["aiohttp", "pyreqwest", "locust"])
+    made.add_argument("url")
+    made.add_argument("--rate", type=float, default=1000, help="requests a second (open loop)")
+    made.add_argument("--users", type=int, default=50, help="callers that never wait (Locust: closed loop)")
+    made.add_argument("--seconds", type=float, default=3)
+    made.add_argument("--payload-bytes", type=int, default=12_000)
+    return made
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("client", choices=["aiohttp", "pyreqwest", "locust"])
-    parser.add_argument("url")
-    parser.add_argument("--rate", type=float, default=1000, help="requests a second (open loop)")
-    parser.add_argument("--users", type=int, default=50, help="callers that never wait (Locust: closed loop)")
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--payload-bytes", type=int, default=12_000)
-    options = parser.parse_args()
+    options = parser().parse_args()
     payload = Payload(MODEL, options.payload_bytes)
     if options.client == "locust":
         figures = locust_closed_loop(options.url, payload, options.users, options.seconds)

@@ -35,14 +35,18 @@ TRIED: Final[tuple[tuple[str, Sequence[Dose], float | None], ...]] = (
 )
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--pool", type=Path, default=DEFAULT_POOL)
+    made.add_argument("--searches", type=int, default=1_000)
+    made.add_argument("--rounds", type=int, help="of each process that count; default: all")
+    made.add_argument("--generations", type=int, help="each time that a version is measured; default: all that fit")
+    made.add_argument("--seed", type=int, default=1)
+    return made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pool", type=Path, default=DEFAULT_POOL)
-    parser.add_argument("--searches", type=int, default=1_000)
-    parser.add_argument("--rounds", type=int, help="of each process that count; default: all")
-    parser.add_argument("--generations", type=int, help="each time that a version is measured; default: all that fit")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = parser().parse_args()
     try:
         facts, pool = pool_of(options.pool)
         rounds = min(options.rounds or facts[0].rounds_planned, facts[0].rounds_planned)

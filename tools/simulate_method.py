@@ -842,16 +842,20 @@ def standard_errors(runs: int) -> str:
 # --- the command ---
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10_000, help="comparisons simulated in each cell (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--runs", type=int, default=10_000, help="comparisons simulated in each cell (%(default)s)")
+    made.add_argument("--seed", type=int, default=1)
+    made.add_argument(
         "--models", nargs="*", default=[*MODELS, "requests"], choices=[*MODELS, "requests"], help="only these (all)"
     )
-    parser.add_argument("--again", action="store_true", help="also what is there already")
-    parser.add_argument("--data", type=Path, default=DATA, help="where the results are kept (%(default)s)")
-    options = parser.parse_args()
+    made.add_argument("--again", action="store_true", help="also what is there already")
+    made.add_argument("--data", type=Path, default=DATA, help="where the results are kept (%(default)s)")
+    return made
+
+
+def main() -> int:
+    options = parser().parse_args()
     held = simulate(options.data, options.runs, options.seed, options.models, again=options.again)
     for title, lines in tables(held):
         print(f"\n{title}\n", *lines, sep="\n")

@@ -37,15 +37,19 @@ IN_TURN: Final = "in turn"
 DUET: Final = "duet"
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--litellm", default=DEFAULT_RELEASE, help="release (%(default)s)")
+    made.add_argument("--generations", type=int, default=6)
+    made.add_argument("--rounds", type=int, default=60, help="in each generation (%(default)s)")
+    made.add_argument("--users", type=int, default=2, help="of each arm (%(default)s)")
+    made.add_argument("--seconds", type=float, default=0.15, help="of a window (%(default)g)")
+    made.add_argument("--seed", type=int, default=1)
+    return made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--litellm", default=DEFAULT_RELEASE, help="release (%(default)s)")
-    parser.add_argument("--generations", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=60, help="in each generation (%(default)s)")
-    parser.add_argument("--users", type=int, default=2, help="of each arm (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.15, help="of a window (%(default)g)")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = parser().parse_args()
     specs = [GatewaySpec(Release(options.litellm), apart=name) for name in (BASELINE, CANDIDATE)]
     schedule = ClosedLoop(options.users, warm_up_s=0, window_s=options.seconds, tail_s=10)
     ratios: dict[tuple[str, str], list[float]] = defaultdict(list)

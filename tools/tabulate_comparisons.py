@@ -21,10 +21,14 @@ _SHOWN = {
 }
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("records", nargs="+", type=Path)
+    return made
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("records", nargs="+", type=Path)
-    options = parser.parse_args()
+    options = parser().parse_args()
     print(heading())
     for path in options.records:
         print(row(record.read(path)))

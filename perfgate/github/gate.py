@@ -21,6 +21,8 @@ from perfgate import record
 from perfgate.errors import BadInput, PerfgateError
 from perfgate.exit_codes import ExitCode
 from perfgate.github.annotations import annotations
+from perfgate.github.baseline_reason import baseline_reason
+from perfgate.github.checkouts import in_repository
 from perfgate.github.conclusion import CODES
 from perfgate.github.inputs import ROOT, GateInputs
 from perfgate.github.workflow_commands import Annotation, append_outputs, append_summary, commands_stopped
@@ -30,6 +32,7 @@ from perfgate.report.markdown import code
 from perfgate.report.outcome import Outcome, summed_up
 from perfgate.report.plain_text import plain
 from perfgate.report.terminal import MEANINGS
+from perfgate.settings import BASELINE_WHY, OPTIONS
 
 #: What somebody else may conclude from the outputs; all other codes say that the gate itself went wrong.
 VERDICT_CODES: Final = (ExitCode.OK, ExitCode.FAIL, ExitCode.INVALID, ExitCode.INCOMPLETE)
@@ -49,6 +52,7 @@ _KEPT_FROM_TESTS: Final = (
     "GH_TOKEN",
 )
 _KEPT_PREFIXES: Final = ("ACTIONS_", "INPUT_")
+_BASELINE_WHY_VARIABLE: Final = next(option.variable for option in OPTIONS if option.name == BASELINE_WHY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +113,6 @@ def run_gate(_: argparse.Namespace) -> ExitCode:
     return ExitCode.OK if gated.code in VERDICT_CODES and not inputs.fails_on_verdict else gated.code
 
 
-def in_repository(path: str) -> str | None:
-    """The path of a file from the root of the checkout that it lies in; None where it lies in none."""
-    whole = Path(path).resolve()
-    for folder in whole.parents:
-        if (folder / ".git").exists():
-            return whole.relative_to(folder).as_posix()
-    return None
-
-
 def _records(folder: Path) -> set[Path]:
     return {path for path in folder.glob("*.json") if RECORD_NAME.fullmatch(path.name)}
 
@@ -132,6 +127,9 @@ def _environment(inputs: GateInputs, environ: Mapping[str, str]) -> dict[str, st
         for name, value in environ.items()
         if name not in _KEPT_FROM_TESTS and not name.startswith(_KEPT_PREFIXES)
     }
+    why = baseline_reason(inputs.baseline_given, environ) if inputs.baseline else ""
+    if why:
+        kept.setdefault(_BASELINE_WHY_VARIABLE, why)
     added = ["-c", str(ROOT / "pytest.ini"), f"--rootdir={ROOT}", "-p", "perfgate.plugin", "-p", "no:cacheprovider"]
     added += [f"--junitxml={inputs.folder / 'junit.xml'}", f"--benchmark-storage=file://{inputs.folder / 'benchmarks'}"]
     return {**kept, "PYTEST_ADDOPTS": shlex.join([*shlex.split(environ.get("PYTEST_ADDOPTS", "")), *added])}

@@ -47,6 +47,7 @@ class GateInputs:
 
     Args:
         candidate, baseline: as for --candidate and --baseline, a `file:` replaced by the release in it; empty for none.
+        baseline_given: as it was given, a `file:` included.
         gateway_config: the candidate's, and the baseline's where that has none of its own; empty for none.
         baseline_config: the baseline's own; empty for none.
         profile, stack, images, prisma_engine: as for the options of that name.
@@ -60,6 +61,7 @@ class GateInputs:
 
     candidate: str
     baseline: str
+    baseline_given: str
     gateway_config: str
     baseline_config: str
     profile: str
@@ -85,6 +87,7 @@ class GateInputs:
         return cls(
             candidate=_source(given["candidate"]),
             baseline=_source(given["baseline"]),
+            baseline_given=given["baseline"],
             gateway_config=given["gateway-config"],
             baseline_config=given["baseline-config"],
             profile=given["profile"],

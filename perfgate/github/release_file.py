@@ -31,6 +31,21 @@ def release_in(path: Path) -> str:
     Raises:
         BadInput: it cannot be read, names none, several, or one that nobody may install.
     """
+    release, _ = _named_in(path)
+    return release
+
+
+def line_in(path: Path) -> int:
+    """The first line of a file that names the release; the first one is 1.
+
+    Raises:
+        BadInput: see `release_in`.
+    """
+    _, line = _named_in(path)
+    return line
+
+
+def _named_in(path: Path) -> tuple[str, int]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -39,11 +54,17 @@ def release_in(path: Path) -> str:
             f"{PREFIX}{path}: cannot be read ({why}); name a file of the checkout, or the release itself"
         ) from error
     lines = [line.partition("#")[0] for line in text.splitlines()]
-    found = {checked_release(match) for line in lines for form in _FORMS for match in form.findall(line)}
+    named_at = [
+        (checked_release(match), number)
+        for number, line in enumerate(lines, 1)
+        for form in _FORMS
+        for match in form.findall(line)
+    ]
+    found = {release for release, _ in named_at}
     if len(found) != 1:
         named = f"names {', '.join(sorted(found))}" if found else "names no release of LiteLLM"
         raise BadInput(
             f"{PREFIX}{path}: it {named}; one is needed: a line 1.106.2, litellm==1.106.2, or an image "
             "…/litellm:v1.106.2"
         )
-    return found.pop()
+    return named_at[0]

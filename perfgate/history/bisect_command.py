@@ -88,7 +88,7 @@ def run_bisect(options: argparse.Namespace) -> ExitCode:
         StackFailed: the package index cannot be reached, or a result could not be written.
         KeyboardInterrupt: it was ended; what was measured before is kept.
     """
-    metric, margin = checked_metric(options.metric), _margin(options.margin)
+    metric, margin = checked_metric(options.metric), margin_of(options.margin)
     thresholds = load_thresholds(options.thresholds, METRICS, FIGURES)
     question = question_of(thresholds, options.scenario, options.generations, options.minutes)
     cache = EnvironmentCache.of_user(os.environ)
@@ -205,7 +205,12 @@ def _configurations(options: argparse.Namespace) -> Sequence[Version]:
     ]
 
 
-def _margin(text: str | None) -> float | None:
+def margin_of(text: str | None) -> float | None:
+    """A margin as a ratio: 0.1 for `10%`; None where none was given.
+
+    Raises:
+        BadInput: it is no percentage above 0.
+    """
     if text is None:
         return None
     match = _PERCENTAGE.fullmatch(text.strip())

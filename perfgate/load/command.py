@@ -132,7 +132,7 @@ def run_load(options: argparse.Namespace) -> ExitCode:
         BadInput: an option cannot be used; nothing was sent.
         StackFailed: the target was not reachable, the generator died, or the JSON file could not be written.
     """
-    job = _job(options)
+    job = job_of(options)
     if options.json is not None:
         _check_file(options.json)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -163,7 +163,12 @@ def _codes(result: LoadResult) -> Iterator[ExitCode]:
         yield ExitCode.STACK_FAILED
 
 
-def _job(options: argparse.Namespace) -> LoadJob:
+def job_of(options: argparse.Namespace) -> LoadJob:
+    """The load that the options describe.
+
+    Raises:
+        BadInput: one cannot be used.
+    """
     api_key = _api_key(options.api_key_env)
     try:
         targets = tuple(Target(_with_path(url), options.model, api_key) for url in options.urls)

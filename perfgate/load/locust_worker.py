@@ -141,20 +141,25 @@ def _unreachable(share: Share) -> str | None:
     return None
 
 
-def main() -> None:
-    """Run until the master ends it."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The parser of its command line."""
+    made = argparse.ArgumentParser(
         prog="python -m perfgate.load.locust_worker",
         description="Send a share of every load that a perfgate run with --locust-expect-workers tells of.",
     )
-    parser.add_argument("master", metavar="HOST:PORT", help="where the run's Locust master listens (--locust-bind)")
-    parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    made.add_argument("master", metavar="HOST:PORT", help="where the run's Locust master listens (--locust-bind)")
+    made.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
+    return made
+
+
+def main() -> None:
+    """Run until the master ends it."""
+    options = parser().parse_args()
     if options.parent_pid is not None:
         die_with_parent(options.parent_pid)
     host, _, port = options.master.rpartition(":")
     if not host or not port.isdigit():
-        parser.error(f"{options.master}: write HOST:PORT")
+        parser().error(f"{options.master}: write HOST:PORT")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     GatewayUser.network_timeout = GatewayUser.connection_timeout = MAX_DURATION_S  # the load's end is what ends waiting
     facts = WorkerFacts(

@@ -20,6 +20,7 @@ from perfgate.report.provenance import host_words, reproduce, said_of_apparatus,
 from perfgate.report.rows import Row, row_of, worst
 from perfgate.report.side_by_side import Pairing, pairings, warnings
 from perfgate.report.terminal import drifts, waivers
+from perfgate.settings import AS_ASKED
 from perfgate.verdict import Verdict
 
 #: What GitHub takes for the summary of one step; more, and it shows nothing at all.
@@ -126,9 +127,8 @@ def _parts_of(record: Record, number: str) -> list[_Part]:
 
 
 def _at_a_glance(record: Record, summing: Summing, rows: Sequence[Row], number: str) -> list[str]:
-    against = f" against {code(record.baseline)}" if record.baseline is not None else ""
     shown = worst(rows, WORST_SHOWN)
-    judged = f"{code(record.gateway)}{against}, profile {code(record.profile)}"
+    judged = f"{code(record.gateway)}{_against(record)}, profile {code(record.profile)}"
     lines = [
         f"## perfgate{number}: {summing.outcome}",
         "",
@@ -161,6 +161,14 @@ def _at_a_glance(record: Record, summing: Summing, rows: Sequence[Row], number: 
         f"<pre>{html.escape(plain(reproduce(record), COMMAND_CHARS_MAX))}</pre>",
     ]
     return lines
+
+
+def _against(record: Record) -> str:
+    """The baseline, and why it is that one."""
+    if record.baseline is None:
+        return ""
+    why = record.baseline_why if record.baseline_why in ("", AS_ASKED) else code(record.baseline_why)
+    return f" against {code(record.baseline)}{f' ({why})' if why else ''}"
 
 
 def _versions(record: Record) -> str:

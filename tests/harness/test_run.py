@@ -511,6 +511,11 @@ def test_options_come_from_the_command_line_or_a_variable_and_defaults_are_left_
     assert options_given(texts.get, environment) == {"--workers": "3", "--deps": "today"}
 
 
+def test_why_a_baseline_is_that_one_is_not_typed_again_by_who_may_have_another_reason() -> None:
+    texts = {"perfgate_baseline": "1.79.3"}
+    assert options_given(texts.get, {"PERFGATE_BASELINE_WHY": "of the base branch"}) == {"--baseline": "1.79.3"}
+
+
 def test_what_a_variable_would_change_is_typed_although_it_is_the_default() -> None:
     texts = {"perfgate_profile": "quick", "perfgate_instances": "1", "perfgate_images": "official"}
     environment = {"PERFGATE_PROFILE": "release", "PERFGATE_INSTANCES": "1", "PERFGATE_STACK": "auto"}

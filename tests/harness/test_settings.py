@@ -10,7 +10,7 @@ import pytest
 from perfgate.errors import BadInput
 from perfgate.experiment.arms import PLAIN_MODEL, GatewaySpec
 from perfgate.load.locust_fleet import LocustFleet
-from perfgate.settings import COMPARE_PROFILE, OPTIONS, Option, Settings, settings_of
+from perfgate.settings import AS_ASKED, COMPARE_PROFILE, OPTIONS, Option, Settings, settings_of
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.sources import Checkout, Release, RunningUrl
 
@@ -189,6 +189,19 @@ class TestComparison:
         found = settings({"--baseline": "1.79.3", "--candidate": "1.102.4", "--workers": "2", "--deps": "today"})
         assert found.gateway == GatewaySpec(Release("1.102.4"), "today", workers=2)
         assert found.baseline == replace(found.gateway, source=Release("1.79.3"), apart="baseline")
+
+    def test_why_it_is_that_one_is_as_asked_unless_somebody_says_more(self, configs: tuple[str, str]) -> None:
+        assert settings().baseline_why == ""
+        assert settings({"--baseline": "1.79.3"}).baseline_why == AS_ASKED
+        assert settings({"--baseline-config": configs[0]}).baseline_why == AS_ASKED
+        said = {"--baseline": "1.79.3", "--baseline-why": "what runs today"}
+        assert settings(said).baseline_why == "what runs today"
+        assert settings({"--baseline": "1.79.3"}, {"PERFGATE_BASELINE_WHY": "ours"}).baseline_why == "ours"
+
+    def test_without_one_there_is_nothing_to_say_of_it(self) -> None:
+        said = "it goes with --baseline or --baseline-config"
+        assert refusal({"--baseline-why": "what runs today"}) == f"--baseline-why=what runs today: {said}"
+        assert refusal({}, {"PERFGATE_BASELINE_WHY": "ours"}) == f"PERFGATE_BASELINE_WHY=ours: {said}"
 
     def test_a_release_may_be_compared_with_itself(self) -> None:
         found = settings({"--baseline": DEFAULT_RELEASE})

@@ -40,6 +40,16 @@ def test_a_verdict_stands_first_with_what_it_is_of(tmp_path: Path) -> None:
     assert lines[-1].startswith(f"[This run]({RUN}), of {SHA}, ended with failure. Both sides were measured in one job")
 
 
+def test_it_says_why_the_baseline_is_that_one(tmp_path: Path) -> None:
+    left(
+        tmp_path,
+        1,
+        a_run(baseline="litellm 1.79.3", baseline_why="the base branch's, named.txt line 3 at 0123456789ab"),
+    )
+    text = comment_text(last_left(tmp_path), SHA, RUN, "failure")
+    assert "</code> (<code>the base branch's, named.txt line 3 at 0123456789ab</code>), profile" in text
+
+
 def test_the_second_runners_record_counts_and_it_says_so(tmp_path: Path) -> None:
     left(tmp_path, 1, a_run())
     left(tmp_path, 2, a_run(judgements=[a_judgement("overhead", "overhead_p95_ms")], exit_code=0))
@@ -74,8 +84,9 @@ def test_without_any_record_the_log_is_named(tmp_path: Path) -> None:
         ('{"verdict": "PASS"}', "is not a record of perfgate"),
         ("[" * 100_000, "is not a record of perfgate"),
         (a_run().model_dump_json().replace('"seed":1', '"seed":1,"more":2'), "is not a record of schema"),
+        (a_run().model_dump_json().replace('"baseline_why":""', '"baseline_why":["x"]'), "baseline_why: "),
     ],
-    ids=["empty", "binary", "of another", "deep", "with more"],
+    ids=["empty", "binary", "of another", "deep", "with more", "no text"],
 )
 def test_what_is_no_record_is_not_shown(tmp_path: Path, content: str | bytes, said: str) -> None:
     left(tmp_path, 1, content)
@@ -103,7 +114,7 @@ def test_a_link_is_not_followed_and_a_huge_file_not_read(tmp_path: Path, monkeyp
 
 def test_text_of_a_record_calls_nobody_and_links_nowhere(tmp_path: Path) -> None:
     evil = "@team [free](https://evil.test) <img src=x> www.evil.test"
-    left(tmp_path, 1, a_run(gateway=evil, baseline=evil, notes=[evil]))
+    left(tmp_path, 1, a_run(gateway=evil, baseline=evil, baseline_why=evil, notes=[evil]))
     text = comment_text(last_left(tmp_path), SHA, RUN, "failure")
     for mark in ("@team", "https://evil", "<img", "www.evil"):
         assert mark not in text

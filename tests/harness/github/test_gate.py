@@ -10,9 +10,10 @@ from typing import Final
 
 import pytest
 
-from perfgate.github.gate import in_repository
+from perfgate.github.checkouts import in_repository
 from tests.harness.conftest import PATIENCE_S, ROOT, THRESHOLDS
 from tests.harness.github.conftest import LIMIT_LINE, Consumer, action_command, action_environ, an_action
+from tests.harness.test_plugin import COMPARING, COMPARING_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -158,6 +159,17 @@ def test_a_job_that_is_cancelled_keeps_its_record_and_is_reported(
     assert step.record.exit_code == 2
     assert step.summary.startswith("## perfgate: UNFINISHED\n")
     assert step.annotations[0].startswith("::error title=perfgate UNFINISHED::")
+
+
+def test_a_comparison_says_why_its_baseline_is_that_one(consumer: Consumer) -> None:
+    consumer.limits(COMPARING)
+    consumer.tests(COMPARING_FILE % "0.7")
+    (consumer.checkout / "old.txt").write_text("# what runs today\nlitellm==1.79.3\n")
+    step = consumer.step(candidate="1.102.4", baseline="file:old.txt", profile="compare")
+    assert step.code == 0, step.stdout + step.stderr
+    assert step.record.baseline_why == "old.txt line 2", "no commit has it"
+    assert "against <code>litellm 1.79.3</code> (<code>old.txt line 2</code>), profile" in step.summary
+    assert not any("--baseline-why" in word for word in step.record.command)
 
 
 def test_what_is_under_test_gets_nothing_by_which_the_job_could_be_changed_and_cannot_speak_to_github(

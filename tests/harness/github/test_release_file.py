@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from perfgate.errors import BadInput
-from perfgate.github.release_file import release_in
+from perfgate.github.release_file import line_in, release_in
 from perfgate.stack.releases import DEFAULT_RELEASE
 from tests.harness.conftest import ROOT
 
@@ -32,6 +32,18 @@ def a_file(folder: Path, text: str) -> Path:
 )
 def test_the_one_release_is_found(tmp_path: Path, text: str, release: str) -> None:
     assert release_in(a_file(tmp_path, text)) == release
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("1.106.2\n", 1),
+        ("# what we run\n# litellm==1.79.3\nlitellm==1.83.3\n", 3),
+        ("httpx==0.28.1\nimage: x/litellm:v1.106.2\nlitellm==1.106.2\n", 2),
+    ],
+)
+def test_so_is_the_first_line_that_names_it(tmp_path: Path, text: str, line: int) -> None:
+    assert line_in(a_file(tmp_path, text)) == line
 
 
 @pytest.mark.parametrize(

@@ -235,12 +235,18 @@ def test_a_comparison_shows_the_slowdown_with_its_interval() -> None:
         page(
             [
                 reported(
-                    a_run(baseline="litellm 1.79.3", judgements=[judged], measurements=[measurement_record(measured)])
+                    a_run(
+                        baseline="litellm 1.79.3",
+                        baseline_why="what runs today",
+                        judgements=[judged],
+                        measurements=[measurement_record(measured)],
+                    )
                 )
             ]
         )
     ).text
     assert "litellm 1.106.2 against litellm 1.79.3" in text
+    assert "litellm 1.79.3 (what runs today)" in text
     assert "Slowdown of the candidate: CPU per request, by round and generation" in text
     assert "8 -> 12 ms" in text
 

@@ -7,6 +7,7 @@ from markdown_it import MarkdownIt
 
 from perfgate.record import JudgementRecord, Record, ServiceRecord
 from perfgate.report.markdown import STEP_SUMMARY_BYTES_MAX, NoRoom, code, summary
+from perfgate.settings import AS_ASKED
 from tests.harness import synthetic
 from tests.harness.report.conftest import HOST, a_compared_judgement, a_judgement, a_measurement, a_record, two_arms
 
@@ -146,6 +147,26 @@ def test_a_comparison_names_the_baseline_and_the_slowdown_that_would_have_failed
     assert row.split("|")[-2].strip().startswith("+")
 
 
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("", "against litellm 1.79.3, profile"),
+        (AS_ASKED, "against litellm 1.79.3 (as asked), profile"),
+        (
+            "the base branch's, requirements.txt line 3 at 0123456789ab",
+            "against litellm 1.79.3 (the base branch's, requirements.txt line 3 at 0123456789ab), profile",
+        ),
+    ],
+    ids=["not known", "as asked", "of a branch"],
+)
+def test_of_a_baseline_it_is_said_why_it_is_that_one(why: str, said: str) -> None:
+    assert said in rendered(summary([a_run(PASSED, baseline="litellm 1.79.3", baseline_why=why)])).text
+
+
+def test_without_a_baseline_nothing_is_said_of_it() -> None:
+    assert "against" not in rendered(summary([a_run(PASSED, baseline_why="nobody's")]).split("<details>")[0]).text
+
+
 def test_a_limit_that_is_not_the_files_own_is_starred_and_explained() -> None:
     text = summary([a_run(a_judgement("overhead", "overhead_p95_ms", basis="25 scaled ×1.30"))])
     assert "at most 25 ms \\*" in text
@@ -178,6 +199,7 @@ def test_no_field_of_a_record_can_add_markup(text: str) -> None:
         judged,
         gateway=text,
         baseline=text,
+        baseline_why=text,
         profile=text,
         command=["pytest", text],
         notes=[text],
