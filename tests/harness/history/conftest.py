@@ -15,7 +15,7 @@ from packaging.version import Version as PackageVersion
 from perfgate.errors import StackFailed
 from perfgate.experiment.arms import BASELINE, GatewaySpec
 from perfgate.experiment.comparison import CPU, RSS
-from perfgate.history import bisect_command, command
+from perfgate.history import bisect_command, command, step_command
 from perfgate.history.measuring import Question, Version
 from perfgate.history.metrics import OVERHEAD, START
 from perfgate.history.result import Conditions, LeftOut, Measured
@@ -371,7 +371,7 @@ def put_in_place(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perfgate.stack.environments.EnvironmentCache.of_user", lambda environ: host.cache)
     monkeypatch.setattr("perfgate.history.measuring.check_memory", lambda question, anchor: None)
     monkeypatch.setattr(command, "page", lambda report: f"a page of {', '.join(report.order)}")  # which takes a second
-    for module in (command, bisect_command):
+    for module in (command, bisect_command, step_command):
         monkeypatch.setattr(module, "Measurer", host.measurer)
 
 
