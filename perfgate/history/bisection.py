@@ -130,7 +130,8 @@ def bisect(
         tuple(asked),
         versions[found.last_good].name,
         tuple(versions[member].name for member in found.candidates),
-        confidence(len(asked), alpha_each),
+        # What could not be had was not answered, and so not wrongly.
+        confidence(sum(one.runs > 0 for one in asked), alpha_each),
     )
 
 

@@ -140,6 +140,8 @@ def test_with_some_that_cannot_be_had_the_right_one_is_always_among_those_that_a
     if is_hidden:
         assert f"{answer.candidates[0]}: {answer.candidates[0]} does not build" in answer_words(answer)
     assert all(known.asked.count(name) <= 1 for name in missing)
+    judged = [one for one in answer.asked if one.version not in missing]
+    assert answer.confidence == pytest.approx(1 - len(judged) * ALPHA / 4)
 
 
 def test_of_many_that_cannot_be_had_some_reasons_are_told_and_the_table_has_all() -> None:
