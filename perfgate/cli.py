@@ -17,6 +17,8 @@ from perfgate.exit_codes import ExitCode
 from perfgate.github.command import add_github
 from perfgate.history.bisect_command import add_bisect
 from perfgate.history.command import add_history
+from perfgate.history.git_codes import for_git
+from perfgate.history.step_command import STEP, add_bisect_step
 from perfgate.images_command import add_images
 from perfgate.load.command import add_load
 from perfgate.report.command import add_report
@@ -27,7 +29,7 @@ from perfgate.verify_command import add_verify
 from perfgate.why.command import add_why
 
 #: A further subcommand is a further function: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where
-#: run takes the options and returns an ExitCode.
+#: run takes the options and returns an ExitCode; that of `bisect-step` returns what git reads.
 COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]] = (
     add_load,
     add_doctor,
@@ -41,6 +43,7 @@ COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]]
     add_verify,
     add_history,
     add_bisect,
+    add_bisect_step,
     add_github,
     add_why,
 )
@@ -69,11 +72,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; None takes those of the process.
 
     Returns:
-        The exit code, as in perfgate/exit_codes.py.
+        The exit code, as in perfgate/exit_codes.py; of `bisect-step` as in perfgate/history/git_codes.py.
     """
+    words = sys.argv[1:] if argv is None else argv
+    return for_git(lambda: _ended(words)) if list(words[:1]) == [STEP] else _ended(words)
+
+
+def _ended(words: Sequence[str]) -> int:
     try:
-        options = command_parser().parse_args(argv)
-        code: ExitCode = options.run(options)
+        options = command_parser().parse_args(words)
+        code: int = options.run(options)
     except PerfgateError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

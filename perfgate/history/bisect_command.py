@@ -1,4 +1,4 @@
-"""`perfgate bisect`: which release, or which configuration, is the first that is worse?
+"""`perfgate bisect`: which release, which commit, or which configuration, is the first that is worse?
 
 Comes in: options, thresholds.yaml, a folder. Goes out: what is measured, in that folder; the answer on standard output;
 an exit code.
@@ -21,6 +21,7 @@ from perfgate.experiment.metrics import METRICS
 from perfgate.history import measuring
 from perfgate.history.answer_table import answer_words
 from perfgate.history.bisection import bisect
+from perfgate.history.blame import Blaming
 from perfgate.history.choice import Every, between
 from perfgate.history.command import (
     Measurer,
@@ -30,6 +31,8 @@ from perfgate.history.command import (
     say,
     seed_of,
 )
+from perfgate.history.commit_notes import commit_notes
+from perfgate.history.commits import Commits, commits_between, results_beside
 from perfgate.history.measuring import Version, content_sha256, question_of
 from perfgate.history.metrics import KEPT, checked_metric
 from perfgate.history.result import Conditions, Measured, Result
@@ -38,11 +41,13 @@ from perfgate.history.series import BESIDE_S, Standing, stale
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.releases import DEFAULT_RELEASE, checked_release
-from perfgate.stack.sources import Release
+from perfgate.stack.sources import PortkeyRelease, Release, RunningUrl
 from perfgate.stats.bisection import questions_planned
 from perfgate.thresholds import load_thresholds
 
 DEFAULT_FOLDER: Final = Path(".perfgate/bisect")
+#: In the cache of environments, for commits: the current folder may be the checkout, which nothing is written to.
+COMMITS_FOLDER: Final = "bisect"
 _PERCENTAGE: Final = re.compile(r"(?P<number>\d+(\.\d+)?)\s*%")
 
 
@@ -50,14 +55,20 @@ def add_bisect(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add `bisect` to the commands of `perfgate`."""
     parser = commands.add_parser(
         "bisect",
-        help="find the first release, or configuration, that is worse",
+        help="find the first release, commit, or configuration, that is worse",
         description="Halve the releases between a good and a bad one; each is measured beside the good one, and again "
         "where that leaves it open. What is measured stays: end it at any time, and the same command goes on.",
     )
     option = parser.add_argument
-    option("--good", metavar="RELEASE", help="the good end")
-    option("--bad", metavar="RELEASE", help="the bad end")
+    option("--good", metavar="RELEASE", help="the good end; with --checkout a branch, a tag or a commit")
+    option("--bad", metavar="RELEASE", help="the bad end, likewise")
     option("--every", choices=get_args(Every), default="release", help="which releases lie between (%(default)s)")
+    option(
+        "--checkout",
+        type=Path,
+        metavar="FOLDER",
+        help="search the commits of this git checkout of LiteLLM, of each merge the first parent; it is only read",
+    )
     option(
         "--configs",
         type=Path,
@@ -73,7 +84,13 @@ def add_bisect(commands: "argparse._SubParsersAction[Any]") -> None:
         help="how much worse than the good end is bad: 10%%; default: half of what the two ends differ by",
     )
     add_measuring_options(parser)
-    option("--results", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help="the folder of results (%(default)s)")
+    option(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help=f"the folder of results (default: {DEFAULT_FOLDER}; with --checkout {COMMITS_FOLDER} in the cache of "
+        "environments)",
+    )
     parser.set_defaults(run=run_bisect)
 
 
@@ -85,26 +102,31 @@ def run_bisect(options: argparse.Namespace) -> ExitCode:
 
     Raises:
         BadInput: an option, thresholds.yaml or the folder cannot be used.
-        StackFailed: the package index cannot be reached, or a result could not be written.
+        StackFailed: the package index cannot be reached, nothing comes up here, or a result could not be written.
         KeyboardInterrupt: it was ended; what was measured before is kept.
     """
-    metric, margin = checked_metric(options.metric), margin_of(options.margin)
+    metric = checked_metric(options.metric)
+    margin = None if options.margin is None else checked_margin(options.margin)
     thresholds = load_thresholds(options.thresholds, METRICS, FIGURES)
     question = question_of(thresholds, options.scenario, options.generations, options.minutes)
     cache = EnvironmentCache.of_user(os.environ)
-    versions = _versions(options, cache)
+    commits = None if options.checkout is None else _commits(options)
+    versions = _versions(options, cache) if commits is None else commits.versions(options.deps)
     good = versions[0]
     measuring.check_memory(question, good.gateway)
-    # Of each good end its own: what stood beside another says nothing here.
-    folder = checked_folder(options.results / re.sub(r"[^A-Za-z0-9._-]+", "-", good.name), "--results")
-    assert isinstance(good.gateway.source, Release), "it is installed by its number"
+    if commits is None:
+        results = options.results or DEFAULT_FOLDER
+    else:
+        results = results_beside(commits.folder, options.results, cache.folder / COMMITS_FOLDER)
+    folder = folder_of(results, good)
+    assert not isinstance(good.gateway.source, RunningUrl | PortkeyRelease), "it is installed"
     with cache.using(good.gateway.source, good.gateway.deps, say=say) as environment:
         conditions = conditions_of(question, good, content_sha256(good.gateway, environment.packages))
         search = Search(
             folder,
             conditions,
             lambda version: content_now(cache, version),
-            Measurer(question, conditions, good.gateway, seed_of(options), cache).measured,
+            Blaming(Measurer(question, conditions, good.gateway, seed_of(options), cache)).measured,
             question.minutes,
             questions_planned(len(versions) - 1),
             read_results(folder),
@@ -115,7 +137,11 @@ def run_bisect(options: argparse.Namespace) -> ExitCode:
         except KeyboardInterrupt:
             say(f"what is measured is in {folder}: the same command goes on with the rest")
             raise
-    print(answer_words(answer), end="")
+    print(answer_words(answer, {} if commits is None else commits.described), end="")
+    if commits is not None and answer.first_bad is not None:
+        named = {version.name: version for version in versions}
+        for note in commit_notes(commits, named[answer.last_good], named[answer.first_bad], cache):
+            print(f"\n{note}")
     return ExitCode.OK if answer.first_bad is not None else ExitCode.INVALID
 
 
@@ -165,6 +191,41 @@ class Search:
         return result
 
 
+def checked_margin(text: str) -> float:
+    """What `--margin` says: 0.1 for 10 %.
+
+    Raises:
+        BadInput: no percentage.
+    """
+    match = _PERCENTAGE.fullmatch(text.strip())
+    if match is None or not float(match["number"]) > 0:
+        raise BadInput(f"--margin {text}: write a percentage above 0 such as 10%")
+    return float(match["number"]) / 100
+
+
+def folder_of(results: Path, good: Version) -> Path:
+    """Of each good end its own: what stood beside another says nothing here.
+
+    Raises:
+        BadInput: it cannot be written to.
+    """
+    return checked_folder(results / re.sub(r"[^A-Za-z0-9._-]+", "-", good.name), "--results")
+
+
+def _commits(options: argparse.Namespace) -> Commits:
+    """The series of `--checkout`.
+
+    Raises:
+        BadInput: options that do not go together, or no such commits.
+    """
+    if options.configs is not None or options.every != "release":
+        other = "--configs" if options.configs is not None else "--every"
+        raise BadInput(f"{other} is not for commits: leave it out, or --checkout")
+    if not (options.good and options.bad):
+        raise BadInput("--checkout needs --good and --bad: a branch, a tag or a commit each")
+    return commits_between(options.checkout, options.good, options.bad, say)
+
+
 def _versions(options: argparse.Namespace, cache: EnvironmentCache) -> Sequence[Version]:
     """The series, the good end first.
 
@@ -203,17 +264,3 @@ def _configurations(options: argparse.Namespace) -> Sequence[Version]:
         Version(name, GatewaySpec(release, options.deps, config_path=path))
         for name, path in zip(names, options.configs, strict=True)
     ]
-
-
-def margin_of(text: str | None) -> float | None:
-    """A margin as a ratio: 0.1 for `10%`; None where none was given.
-
-    Raises:
-        BadInput: it is no percentage above 0.
-    """
-    if text is None:
-        return None
-    match = _PERCENTAGE.fullmatch(text.strip())
-    if match is None or not float(match["number"]) > 0:
-        raise BadInput(f"--margin {text}: write a percentage above 0 such as 10%")
-    return float(match["number"]) / 100

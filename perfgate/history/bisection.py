@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from perfgate.errors import BadInput, StackFailed
-from perfgate.history.measuring import Unfit, Version
+from perfgate.history.measuring import HostFailed, Unfit, Version
 from perfgate.history.result import Measured
 from perfgate.stats.bisection import ALPHA, confidence, first_bad, judged_at, questions_planned, share_of_look
 from perfgate.stats.comparison import Slowdown
@@ -94,7 +94,7 @@ def bisect(
         margin: the slowdown that is allowed, 0.1 for 10 %; None for half of what the two ends are found to differ by,
             as a ratio: a version is bad when it is nearer to the bad end.
         measure: measures a version beside the first one, and adds what is given, if anything; raises Unfit, BadInput
-            or StackFailed.
+            or StackFailed for this version, HostFailed for all.
         known: what is measured of a version already.
         looks: how often a version is measured at most.
         alpha: the chance of a wrong answer, all questions together.
@@ -102,6 +102,7 @@ def bisect(
 
     Raises:
         ValueError: fewer than two versions.
+        HostFailed: as of `measure`.
     """
     last = len(versions) - 1
     alpha_each = alpha / questions_planned(last)
@@ -129,13 +130,40 @@ def bisect(
         tuple(asked),
         versions[found.last_good].name,
         tuple(versions[member].name for member in found.candidates),
-        confidence(len(asked), alpha_each),
+        # What could not be had was not answered, and so not wrongly.
+        confidence(sum(one.runs > 0 for one in asked), alpha_each),
     )
+
+
+def ask(
+    version: Version,
+    metric: str,
+    allowed: float,
+    measure: Callable[[Version, Measured | None], Measured],
+    *,
+    known: Callable[[Version], Measured | None] = lambda version: None,
+    looks: int = LOOKS,
+    alpha: float,
+    say: Callable[[str], None] = lambda line: None,
+) -> Asked:
+    """Judge one version as a search judges each of its own.
+
+    Args:
+        version: to be judged.
+        metric: one of `KEPT`.
+        allowed: the slowdown ratio up to which it is good.
+        measure, known, looks, say: as of `bisect`.
+        alpha: the chance of a wrong answer to this one question, all looks together.
+
+    Raises:
+        HostFailed: as of `measure`.
+    """
+    return _Asking(metric, measure, known, looks, alpha, say).judged(version, allowed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """How a version is judged; arguments are those of `bisect`."""
+    """How a version is judged; arguments are those of `bisect`, but for `alpha_each`: that of one question."""
 
     metric: str
     measure: Callable[[Version, Measured | None], Measured]
@@ -165,6 +193,8 @@ class _Asking:
                 why = str(error)  # a look that is not taken leaves its share unused
                 self.say(f"{version.name}: {why}")
                 continue
+            except HostFailed:
+                raise  # the next version would fare no better
             except (BadInput, StackFailed) as error:
                 why = str(error)
                 self.say(f"{version.name}: {why}")

@@ -14,8 +14,8 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -47,7 +47,7 @@ from perfgate.lease import Lease
 from perfgate.measure.host import fingerprint
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.releases import DepsMode, checked_release
-from perfgate.stack.sources import Release
+from perfgate.stack.sources import PortkeyRelease, Release, RunningUrl
 from perfgate.thresholds import load_thresholds
 
 DEFAULT_FOLDER: Final = Path(".perfgate/history")
@@ -275,7 +275,7 @@ class Measurer:
         # Not hash(), which differs from process to process.
         seed = zlib.crc32(f"{self.seed}/{version.name}/{run}".encode())
         gateway = version.gateway
-        assert isinstance(gateway.source, Release), "it is installed by its number"
+        assert not isinstance(gateway.source, RunningUrl | PortkeyRelease), "it is installed"
         with (
             # Before its time begins, and while others may still measure.
             self.cache.using(gateway.source, gateway.deps, gateway.with_packages, say=say),
@@ -292,6 +292,19 @@ class Measurer:
                 on_progress=_seldom(standing),
                 notes=notes,
             )
+
+    def check_anchor_starts(self) -> None:
+        """See that the anchor comes up here and now: where it does not, no version is to blame.
+
+        Raises:
+            BadInput, StackFailed: it does not.
+        """
+        with (
+            Lease.of_user(os.environ).exclusive(f"starting {self.anchor}", say),
+            self.open_bench(say, lambda note: None) as bench,
+            ExitStack() as until_it_answers,
+        ):
+            bench.start_gateways([replace(self.anchor, apart="tried")], until_it_answers)
 
 
 def conditions_of(question: Question, anchor: Version, anchor_sha256: str) -> Conditions:
@@ -312,11 +325,11 @@ def conditions_of(question: Question, anchor: Version, anchor_sha256: str) -> Co
 def content_now(cache: EnvironmentCache, version: Version) -> str | None:
     """A version's content as it would be measured now; None where that cannot be known.
 
-    Dependencies of a release's time stay what they were. Those of today may be others, so they are installed to see;
-    where that fails, the version could not be measured anew either, and its result stays.
+    Dependencies of a release's time, or of a commit's, stay what they were. Those of today may be others, so they are
+    installed to see; where that fails, the version could not be measured anew either, and its result stays.
     """
     gateway = version.gateway
-    assert isinstance(gateway.source, Release), "it is installed by its number"
+    assert not isinstance(gateway.source, RunningUrl | PortkeyRelease), "it is installed"
     environment = cache.known(gateway.source, gateway.deps, gateway.with_packages)
     if environment is not None:
         return content_sha256(gateway, environment.packages)

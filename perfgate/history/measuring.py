@@ -20,7 +20,7 @@ import psutil
 
 from perfgate import __version__
 from perfgate.comparison_verdict import judge_comparison
-from perfgate.errors import BadInput
+from perfgate.errors import BadInput, StackFailed
 from perfgate.experiment import health
 from perfgate.experiment.arms import BASELINE, CANDIDATE, PLAIN_MODEL, Arm, GatewaySpec
 from perfgate.experiment.comparison import figures_of
@@ -33,6 +33,7 @@ from perfgate.measure.histogram import NoRequests
 from perfgate.stack.gateway_config import read_gateway_config
 from perfgate.stack.inspection import ServiceFacts
 from perfgate.stack.packages import Packages
+from perfgate.stack.sources import Checkout, GitRef
 from perfgate.thresholds import Apparatus, Comparing, Scenario, Thresholds
 from perfgate.verdict import Reason
 
@@ -52,6 +53,10 @@ class Unfit(Exception):
     """A version was measured, and its figures are not to be used; the text says why."""
 
 
+class HostFailed(StackFailed):
+    """Nothing can be measured or kept here and now, whatever the version."""
+
+
 class TimedBench(Bench, Protocol):
     """A bench that also knows what runs in its gateways and how long they took to start: `StackBench`."""
 
@@ -69,7 +74,7 @@ class Version:
     """A member of a series.
 
     Args:
-        name: such as `1.79.3`; unique in the series.
+        name: such as `1.79.3`, or how a commit's hash begins; unique in the series.
         gateway: that is started for it.
     """
 
@@ -144,6 +149,11 @@ def content_sha256(gateway: GatewaySpec, packages: Packages) -> str:
         BadInput: the configuration cannot be read.
     """
     parts: list[object] = [packages.sha256]
+    # Commits between two releases all call themselves by the first one's number.
+    if isinstance(gateway.source, GitRef):
+        parts.append(f"commit {gateway.source.commit}")
+    if isinstance(gateway.source, Checkout):
+        parts.append(f"files {gateway.source.content}")
     if gateway.config_path is not None:
         config = read_gateway_config(gateway.config_path)
         parts += [config.data, dict(config.files)]

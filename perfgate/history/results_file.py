@@ -13,7 +13,8 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from perfgate.atomic_file import write_atomically
-from perfgate.errors import BadInput, StackFailed
+from perfgate.errors import BadInput
+from perfgate.history.measuring import HostFailed
 from perfgate.history.result import LeftOut, Measured, Result
 
 _RESULT: Final[TypeAdapter[Measured | LeftOut]] = TypeAdapter(Measured | LeftOut)
@@ -27,14 +28,14 @@ def write_result(folder: Path, result: Result) -> None:
         folder: of the series; made when it is missing.
 
     Raises:
-        StackFailed: the file system refused.
+        HostFailed: the file system refused.
     """
     path = folder / SUBFOLDER / _file_name(result.version)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, _RESULT.dump_json(result, indent=1).decode() + "\n")
     except OSError as error:
-        raise StackFailed(f"{path} could not be written: {error.strerror}; make room, and run it again") from error
+        raise HostFailed(f"{path} could not be written: {error.strerror}; make room, and run it again") from error
 
 
 def read_results(folder: Path) -> Mapping[str, Result]:

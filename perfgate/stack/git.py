@@ -57,6 +57,23 @@ class Commit:
     committed_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A commit as people know it.
+
+    Args:
+        sha: its whole hash.
+        committed_at: when it was made.
+        parents: whole hashes of what it was made on; a merge has several.
+        subject: the first paragraph of its message, as one line; anything may stand in it.
+    """
+
+    sha: str
+    committed_at: datetime
+    parents: tuple[str, ...]
+    subject: str
+
+
 def git_environment(outer: Mapping[str, str]) -> dict[str, str]:
     """What git may see of our environment; it never asks for a password, and takes no lock for mere looking.
 
@@ -134,6 +151,60 @@ def commit_of_ref(url: str, ref: str) -> str | None:
     return None
 
 
+def commit_called(folder: Path, name: str) -> str | None:
+    """The commit that a name stands for in a repository on this machine; None where it has no such, or several.
+
+    Args:
+        folder: of the repository, or of its working tree.
+        name: as `git rev-parse` takes it: a branch, a tag, a hash, a shortened one, `HEAD~3`.
+
+    Raises:
+        GitFailed: the repository cannot be read.
+    """
+    if not name or name.startswith(("-", "^")):
+        return None  # an option, or a negation: no name of a commit
+    try:
+        said = git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", cwd=folder).strip()
+    except GitFailed:
+        git("rev-parse", "--git-dir", cwd=folder)  # whatever is wrong with the repository is said here
+        return None
+    return said if FULL_COMMIT.fullmatch(said) else None
+
+
+def is_ancestor(folder: Path, sha: str, of: str) -> bool:
+    """Whether a commit is in the history of another; one is in its own."""
+    try:
+        return git("merge-base", sha, of, cwd=folder).strip() == sha
+    except GitFailed:
+        git("rev-parse", "--git-dir", cwd=folder)
+        return False  # they have nothing in common
+
+
+def is_shallow(folder: Path) -> bool:
+    """Whether the beginning of a repository's history was left out when it was cloned."""
+    return git("rev-parse", "--is-shallow-repository", cwd=folder).strip() == "true"
+
+
+def first_parents(folder: Path, after: str, up_to: str) -> list[LogEntry]:
+    """From one commit to another, of each merge its first parent alone: what a branch was from day to day.
+
+    Args:
+        folder: of the repository, or of its working tree.
+        after: whole hash; it, and all that is in its history, is not among them.
+        up_to: whole hash of the last.
+
+    Returns:
+        The oldest first.
+    """
+    return _entries(folder, "--first-parent", "--reverse", up_to, f"^{after}")
+
+
+def log_entry(folder: Path, sha: str) -> LogEntry:
+    """One commit."""
+    (entry,) = _entries(folder, "--max-count=1", sha)
+    return entry
+
+
 def fetch_files(url: str, sha: str, into: Path) -> Commit:
     """Put the files of one commit into a new folder.
 
@@ -154,3 +225,13 @@ def fetch_files(url: str, sha: str, into: Path) -> Commit:
 def _commit(said: str) -> Commit:
     sha, committed_at = said.split()
     return Commit(sha, datetime.fromisoformat(committed_at))
+
+
+def _entries(folder: Path, *chosen: str) -> list[LogEntry]:
+    # -z: a subject may hold a carriage return, which is a line's end to Python.
+    shown = ("-z", "--no-show-signature", "--encoding=UTF-8", "--format=%H%x09%cI%x09%P%x09%s")
+    rows = [row.split("\t", 3) for row in git("log", *shown, *chosen, "--", cwd=folder).split("\0") if row]
+    return [
+        LogEntry(sha, datetime.fromisoformat(committed_at), tuple(parents.split()), subject)
+        for sha, committed_at, parents, subject in rows
+    ]

@@ -29,7 +29,7 @@ from perfgate.experiment.comparison import FIGURES
 from perfgate.experiment.metrics import METRICS
 from perfgate.github.gate import run_gate
 from perfgate.github.inputs import NAMES, GateInputs, variable
-from perfgate.history.bisect_command import margin_of
+from perfgate.history.bisect_command import checked_margin
 from perfgate.history.choice import between
 from perfgate.history.metrics import checked_metric
 from perfgate.load.command import job_of, run_load
@@ -196,7 +196,8 @@ class Page:
                     source_of(text)
         if values.get("metric") is not None:
             checked_metric(values["metric"])
-        margin_of(values.get("margin"))
+        if values.get("margin") is not None:
+            checked_margin(values["margin"])
         if "first" in values and values["listed"] is None:
             between(_OneRelease(values["first"]), values["first"], values["last"], values["every"])
         if (pool := values.get("pool")) is not None and not list((ROOT / pool).glob("batch-*.npz")):

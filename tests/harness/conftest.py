@@ -22,6 +22,7 @@ from perfgate.lease import VARIABLE, Lease
 from perfgate.plugin import ProgressLine
 from perfgate.record import Record, read
 from perfgate.settings import OPTIONS
+from tests.harness.litellm_repository import LiteLLMRepository
 
 # A time limit for each example would let a busy machine decide.
 settings.register_profile("untimed", deadline=None)
@@ -157,3 +158,11 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
             assert time.monotonic() < deadline_mono_s, "it never came to be so"
 
     return wait
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LiteLLMRepository:
+    """One that the settings of whoever runs the tests cannot touch."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    return LiteLLMRepository(tmp_path / "litellm-repository")

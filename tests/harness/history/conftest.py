@@ -15,7 +15,7 @@ from packaging.version import Version as PackageVersion
 from perfgate.errors import StackFailed
 from perfgate.experiment.arms import BASELINE, GatewaySpec
 from perfgate.experiment.comparison import CPU, RSS
-from perfgate.history import bisect_command, command
+from perfgate.history import bisect_command, command, step_command
 from perfgate.history.measuring import Question, Version
 from perfgate.history.metrics import OVERHEAD, START
 from perfgate.history.result import Conditions, LeftOut, Measured
@@ -28,7 +28,7 @@ from perfgate.stack.backend import BackendName
 from perfgate.stack.environments import Environment, EnvironmentCache
 from perfgate.stack.inspection import ServiceFacts
 from perfgate.stack.packages import Packages
-from perfgate.stack.sources import Installable, Release
+from perfgate.stack.sources import GitRef, Installable, Release
 from perfgate.thresholds import Apparatus, Comparing, Limit, Load, Needs, Scenario
 from tests.harness.synthetic import Truth, load_result, window_of
 
@@ -262,30 +262,45 @@ class FakeCache:
     """Environments that nobody made.
 
     Args:
-        made: releases that it has; None for all.
+        made: what it has, by `named`; None for all.
         packages: of each environment beside LiteLLM.
+        packages_of: the same of one alone, by `named`.
+        errors: what cannot be installed, by `named`.
+        folder: of the cache.
     """
 
     made: set[str] | None = None
     packages: tuple[str, ...] = ()
+    packages_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    errors: dict[str, BaseException] = field(default_factory=dict)
+    folder: Path = Path("/nowhere")
     installed: list[str] = field(default_factory=list)
     installer: FakeIndex = field(default_factory=FakeIndex)
 
     def known(self, source: Installable, deps: Any, with_packages: tuple[str, ...] = ()) -> Environment | None:
-        assert isinstance(source, Release)
-        return self.environment(source, deps) if self.made is None or source.number in self.made else None
+        return self.environment(source, deps) if self.made is None or named(source) in self.made else None
 
     @contextmanager
     def using(
         self, source: Installable, deps: Any, with_packages: tuple[str, ...] = (), *, say: Callable[[str], None]
     ) -> Iterator[Environment]:
-        assert isinstance(source, Release)
-        self.installed.append(source.number)
+        if named(source) in self.errors:
+            raise self.errors[named(source)]
+        self.installed.append(named(source))
         yield self.environment(source, deps)
 
-    def environment(self, source: Release, deps: Any) -> Environment:
-        packages = Packages((f"litellm=={source.number}", *self.packages))
-        return Environment(Path("/nowhere"), source.facts, source.number, deps, None, "3.11.7", packages, "", 1)
+    def environment(self, source: Installable, deps: Any) -> Environment:
+        # As in LiteLLM's repository, all commits call themselves alike.
+        release = source.number if isinstance(source, Release) else "1.80.0"
+        packages = Packages((f"litellm=={release}", *self.packages_of.get(named(source), self.packages)))
+        return Environment(Path("/nowhere"), source.facts, release, deps, None, "3.11.7", packages, "", 1)
+
+
+def named(source: Installable) -> str:
+    """What the fakes know a source by: its number, its commit, or what its files hash to."""
+    if isinstance(source, Release):
+        return source.number
+    return source.commit if isinstance(source, GitRef) else source.content
 
 
 @dataclass
@@ -299,6 +314,13 @@ class FakeMeasurer:
     asked: list[str]
     ratios: Mapping[str, float]
     notes: tuple[str, ...]
+    anchor_errors: Sequence[BaseException]
+    anchor: object
+
+    def check_anchor_starts(self) -> None:
+        self.asked.append("the anchor")
+        for error in self.anchor_errors:
+            raise error
 
     def measured(self, version: Version, standing: Standing, run: int = 1) -> Measured:
         self.asked.append(version.name)
@@ -325,12 +347,23 @@ class Host:
     seeds: list[int] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     ratios: Mapping[str, float] = field(default_factory=lambda: RATIOS)
+    anchor_errors: Sequence[BaseException] = ()
 
     def measurer(
         self, question: Question, conditions: Conditions, anchor: object, seed: int, cache: object
     ) -> FakeMeasurer:
         self.seeds.append(seed)
-        return FakeMeasurer(question, conditions, self.cache, self.errors, self.asked, self.ratios, self.notes)
+        return FakeMeasurer(
+            question,
+            conditions,
+            self.cache,
+            self.errors,
+            self.asked,
+            self.ratios,
+            self.notes,
+            self.anchor_errors,
+            anchor,
+        )
 
 
 def put_in_place(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +371,7 @@ def put_in_place(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perfgate.stack.environments.EnvironmentCache.of_user", lambda environ: host.cache)
     monkeypatch.setattr("perfgate.history.measuring.check_memory", lambda question, anchor: None)
     monkeypatch.setattr(command, "page", lambda report: f"a page of {', '.join(report.order)}")  # which takes a second
-    for module in (command, bisect_command):
+    for module in (command, bisect_command, step_command):
         monkeypatch.setattr(module, "Measurer", host.measurer)
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from perfgate.errors import BadInput, StackFailed
 from perfgate.experiment.comparison import CPU
-from perfgate.history.answer_table import answer_words
-from perfgate.history.bisection import LOOKS, Answer, bisect
-from perfgate.history.measuring import Unfit, Version
+from perfgate.history.answer_table import SHOWN_WHYS, answer_words, judged_words
+from perfgate.history.bisection import LOOKS, Answer, ask, bisect
+from perfgate.history.measuring import HostFailed, Unfit, Version
 from perfgate.history.result import Measured
 from perfgate.stats.bisection import ALPHA
 from perfgate.stats.decision import Decision
@@ -122,6 +122,66 @@ def test_a_version_that_cannot_be_had_is_passed_over_and_named() -> None:
     assert answer.candidates == ("1.84.0", "1.85.2")
     assert "1.84.0: litellm 1.84.0 cannot be installed" in answer_words(answer)
     assert "| 1.84.0 |  |  | 0 | undecided: litellm 1.84.0 cannot be installed |" in answer_words(answer)
+
+
+@pytest.mark.parametrize("first_bad", NAMES[1:])
+@pytest.mark.parametrize("missing", [("1.83.1",), ("1.82.6", "1.83.1"), NAMES[1:-1]], ids=["one", "two", "all"])
+def test_with_some_that_cannot_be_had_the_right_one_is_always_among_those_that_are_named(
+    missing: tuple[str, ...], first_bad: str
+) -> None:
+    """What cannot be had hides the first bad one only where it lies beside it, and is then named with it."""
+    known = bench(first_bad, errors={name: [BadInput(f"{name} does not build")] for name in missing})
+    answer = bisect(SERIES, CPU, 0.10, known.measure)
+    assert first_bad in answer.candidates
+    assert set(answer.candidates[:-1]) <= set(missing), "nothing that was judged is among them, but the first bad one"
+    assert answer.last_good not in missing
+    is_hidden = first_bad in missing or NAMES[NAMES.index(first_bad) - 1] in missing
+    assert (answer.first_bad is None) == is_hidden
+    if is_hidden:
+        assert f"{answer.candidates[0]}: {answer.candidates[0]} does not build" in answer_words(answer)
+    assert all(known.asked.count(name) <= 1 for name in missing)
+    judged = [one for one in answer.asked if one.version not in missing]
+    assert answer.confidence == pytest.approx(1 - len(judged) * ALPHA / 4)
+
+
+def test_of_many_that_cannot_be_had_some_reasons_are_told_and_the_table_has_all() -> None:
+    known = bench("1.84.0", errors={name: [BadInput(f"{name} does not build")] for name in NAMES[1:-1]})
+    sentence, _, table = answer_words(bisect(SERIES, CPU, 0.10, known.measure)).partition("\n\n")
+    assert sentence.count(" does not build") == SHOWN_WHYS
+    assert sentence.endswith("; 3 more in the table")
+    assert table.count(" does not build") == 6
+
+
+def test_a_host_on_which_nothing_can_be_measured_ends_a_search_and_is_no_versions_fault() -> None:
+    with pytest.raises(HostFailed, match="its disk is full"):
+        bisect(SERIES, CPU, 0.10, bench("1.84.0", errors={"1.82.6": [HostFailed("its disk is full")]}).measure)
+
+
+def test_one_version_is_judged_for_itself_as_in_a_search() -> None:
+    known = bench("1.84.0", spreads={"1.84.0": 0.5})
+    good, bad, unclear = (
+        ask(version(name), CPU, 1.1, known.measure, alpha=0.005) for name in ("1.83.1", "1.85.2", "1.84.0")
+    )
+    assert [one.decision for one in (good, bad, unclear)] == [Decision.PASS, Decision.FAIL, Decision.UNDECIDED]
+    assert [one.runs for one in (good, bad, unclear)] == [1, 1, LOOKS]
+    allowed = "bad is more than +10.0 % against 1.79.3"
+    assert judged_words(good, CPU, "1.79.3", 1.1, 0.005).startswith("1.83.1 is good: CPU per request +0.0 % (")
+    assert judged_words(bad, CPU, "1.79.3", 1.1, 0.005).endswith(
+        f"after 1 of 3 runs, {allowed}; sure by at least 99.5 %"
+    )
+    assert judged_words(unclear, CPU, "1.79.3", 1.1, 0.005).endswith(f"{allowed}: the interval includes the limit")
+    gone = ask(
+        version("1.86.0"), CPU, 1.1, bench("1.84.0", errors={"1.86.0": [StackFailed("it died")]}).measure, alpha=0.005
+    )
+    assert judged_words(gone, CPU, "1.79.3", 1.1, 0.005).startswith("1.86.0 is undecided: CPU per request, ")
+
+
+def test_versions_are_shown_by_what_people_know_them_by() -> None:
+    answer = bisect(SERIES, CPU, 0.10, bench("1.84.0").measure)
+    described = {name: f"2026-11-02, Change | {name}" for name in NAMES}
+    text = answer_words(answer, described)
+    assert text.startswith("first bad: 1.84.0 (2026-11-02, Change | 1.84.0); 1.83.1 is good: ")
+    assert "| bad | 2026-11-02, Change \\| 1.84.0 |" in text
 
 
 def test_an_unfit_measurement_is_made_again() -> None:

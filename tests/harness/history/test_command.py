@@ -219,3 +219,24 @@ def test_each_version_is_measured_alone_on_a_bench_of_its_own_with_a_seed_of_its
     assert first.notes == ("packages that differ: litellm",)
     assert first.seeds != again.seeds
     assert first.seeds == measurer.measured(version("1.80.5"), standing).seeds
+
+
+def test_whether_the_anchor_comes_up_is_seen_alone_on_a_bench_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    benches = [HistoryBench({"1.79.3": Truth()}), HistoryBench({"1.79.3": Truth()}, fails={"1.79.3"})]
+    waiting = iter(benches)
+    order: list[str] = []
+
+    @contextmanager
+    def exclusive(self: Any, what: str, say: Callable[[str], None]) -> Iterator[None]:
+        order.append(what)
+        yield
+
+    monkeypatch.setattr("perfgate.lease.Lease.exclusive", exclusive)
+    anchor, cache = version("1.79.3").gateway, cast(EnvironmentCache, FakeCache())
+    measurer = command.Measurer(question(), CONDITIONS, anchor, 5, cache, lambda say, note: next(waiting))
+    measurer.check_anchor_starts()
+    with pytest.raises(StackFailed, match=r"^litellm 1.79.3 died$"):
+        measurer.check_anchor_starts()
+    assert order == ["starting litellm 1.79.3"] * 2
+    assert [len(bench.starts_s) for bench in benches] == [1, 0]
+    assert [bench.closed for bench in benches] == [1, 1]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from perfgate.errors import BadInput, StackFailed
+from perfgate.errors import BadInput
+from perfgate.history.measuring import HostFailed
 from perfgate.history.result import Result
 from perfgate.history.results_file import checked_folder, read_results, write_result
 from tests.harness.history.conftest import left_out, measured
@@ -55,5 +56,5 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"^--results .*/file: Not a directory; name another folder$"):
         checked_folder(tmp_path / "file", "--results")
-    with pytest.raises(StackFailed, match=r"1.80.0.json could not be written: Not a directory; make room"):
+    with pytest.raises(HostFailed, match=r"1.80.0.json could not be written: Not a directory; make room"):
         write_result(tmp_path / "file", measured("1.80.0"))

@@ -67,7 +67,16 @@ class WaitingHost(Host):
         self, question: Question, conditions: Conditions, anchor: object, seed: int, cache: object
     ) -> WaitingMeasurer:
         return WaitingMeasurer(
-            question, conditions, self.cache, self.errors, self.asked, self.ratios, self.notes, waiting=self.waiting
+            question,
+            conditions,
+            self.cache,
+            self.errors,
+            self.asked,
+            self.ratios,
+            self.notes,
+            self.anchor_errors,
+            anchor,
+            waiting=self.waiting,
         )
 
 

@@ -24,7 +24,8 @@ from perfgate.stack.environments import MARKER, SOURCE_DIR, Environment, Environ
 from perfgate.stack.installing import Installer
 from perfgate.stack.releases import DepsMode
 from perfgate.stack.sources import Checkout, GitRef, Release, Source, source_of
-from tests.harness.stack.conftest import PATIENCE_S, FakeUv, LiteLLMRepository, eventually
+from tests.harness.litellm_repository import LiteLLMRepository
+from tests.harness.stack.conftest import PATIENCE_S, FakeUv, eventually
 
 RELEASE: Final = "1.79.3"
 PLENTY: Final = 10**9

@@ -17,7 +17,7 @@ from perfgate.stack.sources import (
     checked_base_url,
     source_of,
 )
-from tests.harness.stack.conftest import PYPROJECT, LiteLLMRepository
+from tests.harness.litellm_repository import PYPROJECT, LiteLLMRepository
 
 SECRET: Final = "hunter2"
 
