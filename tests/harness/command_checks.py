@@ -47,7 +47,11 @@ OTHERS: Final = ("ssh", "sha256sum")
 ENVIRON: Final[Mapping[str, str]] = {"MY_KEY": "sk-of-a-reader"}
 #: Options by where their value goes: what names a gateway.
 _GATEWAYS: Final = ("litellm", "baseline", "candidate", "release", "slower", "anchor", "good", "bad")
+#: What is a ref of git where a checkout is named.
+_REFS: Final = ("good", "bad")
 _WHOLE_FILE: Final = re.compile(r"^profiles:.*^scenarios:.*^apparatus:", re.M | re.S)
+#: As a neighbour of it calls it.
+_THIS_PROJECT: Final = ("..", "perfgate")
 #: Of a value that is left to the reader.
 _OPEN: Final = "…"
 _CHILD: Final = "import importlib, sys; importlib.import_module(sys.argv[1]).parser().parse_args(sys.argv[2:])"
@@ -169,7 +173,14 @@ class Page:
 
     def check_git(self, command: Command) -> None:
         """What it is given to apply, or to run."""
-        match command.words[1:]:
+        rest = command.words[1:]
+        if rest[:1] == ("-C",):  # a folder of the reader's
+            rest = rest[2:]
+        match rest:
+            case ("bisect", "start", *refs) if len(refs) == 2:
+                pass  # a bad and a good one, of the reader's checkout
+            case ("bisect", "run" | "skip") if command.is_mentioned:
+                pass
             case ("apply", *files):
                 for file in files:
                     if not (ROOT / file).exists() and file not in self._written:
@@ -189,7 +200,8 @@ class Page:
 
     def _check_values(self, values: Mapping[str, Any]) -> None:
         """What a parser found, by where it goes."""
-        for name in _GATEWAYS:
+        of_checkout = _REFS if values.get("checkout") is not None else ()
+        for name in (name for name in _GATEWAYS if name not in of_checkout):
             given = values.get(name)
             for text in given if isinstance(given, list) else [given]:
                 if text is not None:
@@ -233,6 +245,8 @@ class Page:
 
     def _thresholds(self, path: Path) -> Sequence[Thresholds]:
         """The file, where there is one, and the one that the page shows, where it names it."""
+        if path.parts[: len(_THIS_PROJECT)] == _THIS_PROJECT:
+            path = Path(*path.parts[len(_THIS_PROJECT) :])
         found = [_loaded(ROOT / path)] if (ROOT / path).exists() else []
         if f"`{path}`" in self.text:
             shown = [block for block in blocks_of(self.text, "yaml") if _WHOLE_FILE.search(block)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from perfgate.github.baseline_reason import baseline_reason
-from tests.harness.stack.conftest import LiteLLMRepository
+from tests.harness.litellm_repository import LiteLLMRepository
 
 REQUIREMENTS = "httpx==0.28.1\n# ours\nlitellm[proxy]==1.79.3\n"
 

@@ -94,7 +94,8 @@ class TestRun:
         assert rows["held_sessions"].measured == 199
         assert [law.arm for law in found.law] == [LITELLM]
         assert found.caveats[0] == (
-            "of 200 sessions 199 were held at any time of every window; of the 600 of all windows 3 did not end in good order"
+            "of 200 sessions 199 were held at any time of every window; of the 600 of all windows 3 did not end in "
+            "good order"
         )
 
     def test_settings_that_are_not_the_page_s_are_named(self) -> None:
