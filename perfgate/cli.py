@@ -5,45 +5,33 @@ Each subcommand is one function that adds its parser and sets `run`; the work is
 """
 
 import argparse
+import pkgutil
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NoReturn
 
-from perfgate.baseline_command import add_baseline
-from perfgate.calibrate import add_calibrate
-from perfgate.doctor.command import add_doctor
 from perfgate.errors import BadInput, PerfgateError
 from perfgate.exit_codes import ExitCode
-from perfgate.github.command import add_github
-from perfgate.history.bisect_command import add_bisect
-from perfgate.history.command import add_history
-from perfgate.images_command import add_images
-from perfgate.load.command import add_load
-from perfgate.report.command import add_report
-from perfgate.reproduce.command import add_reproduce
-from perfgate.selftest.command import add_selftest
-from perfgate.sign_off_command import add_signoff
-from perfgate.verify_command import add_verify
-from perfgate.why.command import add_why
 
-#: A further subcommand is a further function: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where
-#: run takes the options and returns an ExitCode.
-COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]] = (
-    add_load,
-    add_doctor,
-    add_calibrate,
-    add_baseline,
-    add_images,
-    add_selftest,
-    add_reproduce,
-    add_report,
-    add_signoff,
-    add_verify,
-    add_history,
-    add_bisect,
-    add_github,
-    add_why,
-)
+#: The function of each subcommand: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where run takes the
+#: options and returns an ExitCode. Only that of the subcommand that is asked for is imported, with all that its work
+#: needs: all of them together take a second.
+COMMANDS: Final[Mapping[str, str]] = {
+    "load": "perfgate.load.command:add_load",
+    "doctor": "perfgate.doctor.command:add_doctor",
+    "calibrate": "perfgate.calibrate:add_calibrate",
+    "baseline": "perfgate.baseline_command:add_baseline",
+    "images": "perfgate.images_command:add_images",
+    "selftest": "perfgate.selftest.command:add_selftest",
+    "reproduce": "perfgate.reproduce.command:add_reproduce",
+    "report": "perfgate.report.command:add_report",
+    "signoff": "perfgate.sign_off_command:add_signoff",
+    "verify": "perfgate.verify_command:add_verify",
+    "history": "perfgate.history.command:add_history",
+    "bisect": "perfgate.history.bisect_command:add_bisect",
+    "github": "perfgate.github.command:add_github",
+    "why": "perfgate.why.command:add_why",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -64,10 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _Parser(prog="perfgate", description="Performance regression tests for the LiteLLM gateway.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add_command in COMMANDS:
-        add_command(commands)
+    given = sys.argv[1:] if argv is None else argv
+    # The help shows them all, as does the message for a word that is none of them.
+    asked: Iterable[str] = given[:1] if given and given[0] in COMMANDS else COMMANDS
+    for name in asked:
+        pkgutil.resolve_name(COMMANDS[name])(commands)
     try:
-        options = parser.parse_args(argv)
+        options = parser.parse_args(given)
         code: ExitCode = options.run(options)
     except PerfgateError as error:
         print(f"error: {error}", file=sys.stderr)
