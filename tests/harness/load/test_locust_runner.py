@@ -31,7 +31,8 @@ from perfgate.thresholds import Apparatus
 from tests.harness.load.conftest import WATCHDOG_S, Mock, ends, load_job
 from tests.harness.synthetic import GATEWAY
 
-pytestmark = pytest.mark.slow
+# One worker of pytest's starts the fleet for all of them.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("locust")]
 
 ROOT: Final = Path(__file__).parents[3]
 LOCUSTFILE: Final = ROOT / "perfgate/load/locust_file.py"
@@ -41,7 +42,7 @@ PARENT: Final = """
     from perfgate.load.locust_fleet import LocustFleet
     from perfgate.load.locust_runner import LocustGenerator
     from tests.harness.load.conftest import load_job
-    with LocustGenerator(LocustFleet(workers=2)) as generator:
+    with LocustGenerator(LocustFleet(workers=1)) as generator:
         job = load_job(sys.argv[1], users=2, window_s=60)
         generator.run(job, on_event=lambda event: print(generator.pid, flush=True))
 """
@@ -63,6 +64,13 @@ def locust() -> Iterator[LocustGenerator]:
 @pytest.fixture
 def mortal_locust() -> Iterator[LocustGenerator]:
     with LocustGenerator(LocustFleet(workers=2)) as generator:
+        yield generator
+
+
+@pytest.fixture
+def lone_locust() -> Iterator[LocustGenerator]:
+    """One worker, for a test after which nobody can use it."""
+    with LocustGenerator(LocustFleet(workers=1)) as generator:
         yield generator
 
 
@@ -336,20 +344,20 @@ class TestRefusals:
         ("changes", "reason"),
         [
             ({}, "Locust knows users who wait for their replies (a closed loop), and this load comes at a rate"),
-            ({"users": 2, "stream": True}, "perfgate's Locust users do not read streams"),
-            ({"users": 4_000, "think_time_s": 1, "window_s": 9}, "2,000 connections for each of 2 Locust workers are"),
+            ({"users": 2_000, "think_time_s": 1, "window_s": 9}, "2,000 connections for each of 1 Locust workers are"),
         ],
     )
     def test_a_load_that_locust_cannot_send_is_refused(
-        self, mortal_locust: LocustGenerator, mock: Mock, changes: dict[str, Any], reason: str
+        self, lone_locust: LocustGenerator, mock: Mock, changes: dict[str, Any], reason: str
     ) -> None:
+        """Before it is asked who sends, and after; all reasons are in test_locust_share.py."""
         with pytest.raises(StackFailed) as refused:
-            mortal_locust.run(load_job(mock.url, **changes))
+            lone_locust.run(load_job(mock.url, **changes))
         assert str(refused.value).startswith(f"{mock.url} cannot be loaded: {reason}")
 
-    def test_where_nothing_listens_nothing_is_sent(self, mortal_locust: LocustGenerator) -> None:
+    def test_where_nothing_listens_nothing_is_sent(self, lone_locust: LocustGenerator) -> None:
         with pytest.raises(StackFailed) as refused:
-            mortal_locust.run(load_job("http://127.0.0.1:1/x", users=2))
+            lone_locust.run(load_job("http://127.0.0.1:1/x", users=2))
         assert "cannot be loaded: by the Locust worker " in str(refused.value)
         assert "no connection to 127.0.0.1:1: " in str(refused.value)
         assert "is the server running?" in str(refused.value)
@@ -362,10 +370,10 @@ def processes_of(generator: LocustGenerator) -> list[int]:
 
 class TestNothingIsLeft:
     def test_with_the_context_all_processes_end(self, mock: Mock) -> None:
-        with LocustGenerator(LocustFleet(workers=2)) as generator:
+        with LocustGenerator(LocustFleet(workers=1)) as generator:
             generator.run(load_job(mock.url, users=2, window_s=0.2))
             processes = processes_of(generator)
-        assert [ends(pid) for pid in processes] == [True] * 3
+        assert [ends(pid) for pid in processes] == [True] * 2
 
     def test_in_mid_load_too(self, mock: Mock) -> None:
         processes: list[int] = []
@@ -385,13 +393,16 @@ class TestNothingIsLeft:
             master = psutil.Process(int(parent.stdout.readline()))
             processes = [master.pid, *(worker.pid for worker in master.children())]
             os.kill(parent.pid, signal.SIGKILL)
-            assert [ends(pid) for pid in processes] == [True] * 3
+            assert [ends(pid) for pid in processes] == [True] * 2
 
 
 def test_what_a_run_imports_patches_nothing() -> None:
     """Gevent's patches of the standard library would be in every fixture of pytest's process."""
-    imports = "import perfgate.plugin, perfgate.cli, perfgate.load.locust_runner, perfgate.load.locust_share"
-    said = "; import sys; print({name.partition('.')[0] for name in sys.modules} & {'gevent', 'locust'})"
+    imports = (
+        "import perfgate.plugin, perfgate.cli, perfgate.load.locust_runner, perfgate.load.locust_share, pkgutil, sys"
+    )
+    imports += "; [pkgutil.resolve_name(command) for command in perfgate.cli.COMMANDS.values()]"
+    said = "; print({name.partition('.')[0] for name in sys.modules} & {'gevent', 'locust'})"
     command = [sys.executable, "-c", imports + said]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
 
