@@ -40,7 +40,7 @@ DRAWN: Final[dict[tuple[tuple[str, bytes], ...], str]] = {}
 
 @pytest.fixture
 def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sign-offs of the same records have the same report, which takes a second to draw: it is drawn once."""
+    """The same records have the same report, which takes a second to draw: it is drawn once."""
 
     def drawn(runs: Sequence[ReportedRun]) -> str:
         key = tuple((run.file, run.content) for run in runs)
@@ -48,7 +48,8 @@ def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
             DRAWN[key] = page(runs)
         return DRAWN[key]
 
-    monkeypatch.setattr("perfgate.report.html.page", drawn)
+    for where in ("html", "command"):
+        monkeypatch.setattr(f"perfgate.report.{where}.page", drawn)
 
 
 def a_record(**changes: Any) -> Record:
