@@ -161,7 +161,7 @@ def test_late_has_the_deadline_the_log_and_no_secret_and_is_ended(backend: Stack
         r"toy \(.*\) still runs \d+\.\d s after its start, but is not ready; its deadline is 0\.5 s", first
     )
     assert last == "    | connecting with ***"
-    assert pids_with_argument(program) == set()
+    assert eventually(lambda: pids_with_argument(program) == set())
 
 
 def test_a_long_answer_is_cut_after_its_secrets_are_masked(backend: StackBackend) -> None:
