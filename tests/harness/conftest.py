@@ -148,14 +148,14 @@ class _Forked:
     """What `Pytester.run` does with a process that it has started."""
 
     runs: ForkedRuns
-    command: Sequence[str | os.PathLike[str]]
+    command: Sequence[str]
     stdout: TextIO
     stderr: TextIO
     stdin: None = None
 
     def wait(self) -> int:
         """As `subprocess.Popen.wait`."""
-        program, module, *arguments = map(os.fspath, self.command)
+        program, module, *arguments = self.command
         assert (program, module) == (sys.executable, "-mpytest")
         folder = Path.cwd()
         search_path = filter(None, [str(folder), os.environ.get("PYTHONPATH")])
@@ -173,7 +173,7 @@ class _Forked:
 def pytester(pytester: pytest.Pytester, forked_runs: ForkedRuns, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """As pytest's own; what `runpytest_subprocess` starts is forked."""
 
-    def popen(command: Sequence[str | os.PathLike[str]], stdout: TextIO, stderr: TextIO, **_: Any) -> _Forked:
+    def popen(command: Sequence[str], stdout: TextIO, stderr: TextIO, **_: Any) -> _Forked:
         return _Forked(forked_runs, command, stdout, stderr)
 
     monkeypatch.setattr(pytester, "popen", popen)

@@ -413,7 +413,7 @@ class TestByHand:
     @staticmethod
     def run(host: str, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", host, "--headless"]
-        command += ["-u", "8", "-r", "8", "-t", "3s", "--exit-code-on-error", "0", *arguments]
+        command += ["-u", "8", "-r", "80", "-t", "2s", "--exit-code-on-error", "0", *arguments]
         environ = {**os.environ, **environ}
         return subprocess.run(command, capture_output=True, text=True, timeout=WATCHDOG_S, env=environ, check=False)
 
