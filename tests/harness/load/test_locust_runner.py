@@ -5,12 +5,11 @@ Locust runs in processes of its own; these tests speak to it as a run does.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +26,7 @@ from perfgate.load.locust_runner import LocustGenerator
 from perfgate.load.merging import FAILED_REPLIES_MAX
 from perfgate.load.result import ErrorCount, LoadResult
 from perfgate.load.schedule import ClosedLoop
+from perfgate.stack.processes import free_port
 from perfgate.thresholds import Apparatus
 from tests.harness.load.conftest import WATCHDOG_S, Mock, ends, load_job
 from tests.harness.synthetic import GATEWAY
@@ -72,6 +72,23 @@ def lone_locust() -> Iterator[LocustGenerator]:
     """One worker, for a test after which nobody can use it."""
     with LocustGenerator(LocustFleet(workers=1)) as generator:
         yield generator
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, float], None]:
+    """Gives every master that is started from then on less patience than a run has."""
+
+    def have(constant: str, seconds: float) -> None:
+        module = (
+            f"from perfgate.load import locust_master\nlocust_master.{constant} = {seconds}\nlocust_master.main()\n"
+        )
+        (tmp_path / "impatient_master.py").write_text(module)
+        arguments = LocustGenerator._program
+        monkeypatch.setattr(LocustGenerator, "_program", lambda self: ("impatient_master", *arguments(self)[1:]))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setattr("perfgate.load.runner.INHERITED", ("PYTHONPATH",))
+
+    return have
 
 
 def workers_of(generator: LocustGenerator) -> list[psutil.Process]:
@@ -272,17 +289,20 @@ class TestLostWorkers:
         assert later.workers[0].name == left.name
         assert complaints_about(later, job) == (complaint,)
 
-    def test_a_worker_that_hangs_is_given_up_after_the_tail(self, mortal_locust: LocustGenerator, mock: Mock) -> None:
+    def test_a_worker_that_hangs_is_given_up_after_the_tail(
+        self, mock: Mock, impatient: Callable[[str, float], None]
+    ) -> None:
+        impatient("REPORT_PATIENCE_S", 5)
         job = load_job(mock.url, users=4, warm_up_s=0.2, window_s=0.5, tail_s=0)
-        mortal_locust.run(job)
-        stopped = workers_of(mortal_locust)[0]
+        with LocustGenerator(LocustFleet(workers=2)) as generator:
+            generator.run(job)
+            stopped = workers_of(generator)[0]
 
-        def stop(event: str) -> None:
-            if event == "window_opened":
-                stopped.suspend()
+            def stop(event: str) -> None:
+                if event == "window_opened":
+                    stopped.suspend()
 
-        result = mortal_locust.run(job, on_event=stop)
-        stopped.resume()
+            result = generator.run(job, on_event=stop)
         assert (result.workers_expected, len(result.workers)) == (2, 1)
 
     def test_where_none_is_left_the_run_ends_with_words(self, mortal_locust: LocustGenerator, mock: Mock) -> None:
@@ -298,9 +318,7 @@ class TestWorkersElsewhere:
     """On this host, too, but started by hand as anybody would."""
 
     def test_they_send_all_when_there_are_no_others_and_end_with_the_run(self, mock: Mock) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "perfgate.load.locust_worker", address]
         with subprocess.Popen(command) as worker:
             try:
@@ -313,30 +331,15 @@ class TestWorkersElsewhere:
                 worker.kill()
 
     def test_a_master_that_nobody_comes_to_says_what_to_start(
-        self, mock: Mock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, mock: Mock, impatient: Callable[[str, float], None]
     ) -> None:
-        """With less patience than a run has."""
-        script = textwrap.dedent("""
-            import sys
-            from perfgate.load import locust_master
-            locust_master.CONNECT_WORKERS_S = 0.5
-            locust_master.main()
-        """)
-        monkeypatch.setattr(LocustGenerator, "_program", lambda self: _as_module(tmp_path, script, "0", "2"))
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        monkeypatch.setattr("perfgate.load.runner.INHERITED", ("PYTHONPATH",))
-        with LocustGenerator(LocustFleet(workers=0, expect_workers=2)) as generator, pytest.raises(StackFailed) as said:
+        impatient("CONNECT_WORKERS_S", 0.5)
+        bind = f"127.0.0.1:{free_port()}"
+        fleet = LocustFleet(workers=0, expect_workers=2, bind=bind)
+        with LocustGenerator(fleet) as generator, pytest.raises(StackFailed) as said:
             generator.run(load_job(mock.url, users=4, window_s=0.3))
-        assert "0 of 2 Locust workers have connected to 127.0.0.1:" in str(said.value)
+        assert f"0 of 2 Locust workers have connected to {bind} within 0.5 s" in str(said.value)
         assert "start the others with `python -m perfgate.load.locust_worker HOST:PORT`" in str(said.value)
-
-
-def _as_module(folder: Path, script: str, *counts: str) -> tuple[str, ...]:
-    (folder / "impatient_master.py").write_text(script)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return "impatient_master", str(os.getpid()), *counts, f"127.0.0.1:{port}"
 
 
 class TestRefusals:
