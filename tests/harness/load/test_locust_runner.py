@@ -9,10 +9,11 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import psutil
 import pytest
@@ -183,8 +184,10 @@ class Handler(BaseHTTPRequestHandler):
     """A gateway that behaves by the path it is asked at."""
 
     protocol_version = "HTTP/1.1"
+    received: ClassVar[int] = 0
 
     def do_POST(self) -> None:
+        Handler.received += 1
         self.rfile.read(int(self.headers["content-length"]))
         match self.path:
             case "/overhead":
@@ -414,11 +417,19 @@ class TestByHand:
     """`locust -f` with the project's locustfile, as the documentation says."""
 
     @staticmethod
-    def run(host: str, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    def run(host: str, received: Callable[[], int], *arguments: str, **environ: str) -> tuple[int, str, str]:
+        """Until the host has been asked so often that there are figures, or it ends by itself: code, output, errors."""
         command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", host, "--headless"]
-        command += ["-u", "8", "-r", "80", "-t", "2s", "--exit-code-on-error", "0", *arguments]
-        environ = {**os.environ, **environ}
-        return subprocess.run(command, capture_output=True, text=True, timeout=WATCHDOG_S, env=environ, check=False)
+        command += ["-u", "8", "-r", "80", "--exit-code-on-error", "0", *arguments]
+        before = received()
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environ}
+        ) as process:
+            while process.poll() is None and received() < before + 20:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=WATCHDOG_S)
+        return process.returncode, out, err
 
     @pytest.mark.parametrize("processes", [1, 2])
     def test_the_header_is_a_metric_of_its_own_and_not_a_request_in_aggregated(
@@ -426,40 +437,43 @@ class TestByHand:
     ) -> None:
         arguments = ["--path", "/overhead", "--think-min", "0.01", "--think-max", "0.02"]
         arguments += ["--processes", "2"] if processes == 2 else []
-        ended = self.run(moody_gateway, *arguments)
-        assert ended.returncode == 0, ended.stderr
-        ours = [line.split() for line in ended.stdout[ended.stdout.index("perfgate: merged from") :].splitlines()]
+        code, out, err = self.run(moody_gateway, lambda: Handler.received, *arguments)
+        assert code == 0, err
+        ours = [line.split() for line in out[out.index("perfgate: merged from") :].splitlines()]
         assert ours[0] == ["perfgate:", "merged", "from", str(processes), "processes"]
         (requests,) = (words for words in ours if words[:1] == ["requests"])
         succeeded = int(requests[-1].replace(",", ""))
         assert succeeded > 8
         (overhead,) = (words for words in ours if words[:2] == ["header", "overhead"])
         assert overhead[2:6] == ["12.50"] * 4
-        aggregated = [line.split() for line in ended.stderr.splitlines() if line.lstrip().startswith("Aggregated")]
+        aggregated = [line.split() for line in err.splitlines() if line.lstrip().startswith("Aggregated")]
         assert int(aggregated[-2][1]) == succeeded, "Locust's own last table of requests has each once"
 
     def test_options_may_be_variables_and_the_key_is_named_and_not_shown(self, mock: Mock) -> None:
         mock.record_ids()
-        ended = self.run(
+        code, out, err = self.run(
             mock.base_url,
+            mock.received,
             PERFGATE_LOCUST_MODEL="mock-error-503-rate-1",
             PERFGATE_LOCUST_API_KEY_ENV="MY_KEY",
             MY_KEY="sk-secret",
         )
-        assert ended.returncode == 0, ended.stderr
-        assert "http_503" in ended.stdout
-        assert "sk-secret" not in ended.stdout + ended.stderr
+        assert code == 0, err
+        assert "http_503" in out
+        assert "sk-secret" not in out + err
         assert len(mock.recorded_ids()) >= 8
 
     def test_a_variable_that_is_not_there_is_named(self, mock: Mock) -> None:
-        ended = self.run(mock.base_url, "--api-key-env", "NO_SUCH")
-        assert "--api-key-env NO_SUCH: that variable is not set in this process" in ended.stderr
-        assert "perfgate: merged" not in ended.stdout
+        _, out, err = self.run(mock.base_url, mock.received, "--api-key-env", "NO_SUCH")
+        assert "--api-key-env NO_SUCH: that variable is not set in this process" in err
+        assert "perfgate: merged" not in out
 
     def test_failed_replies_go_into_a_file_where_one_is_named(self, mock: Mock, tmp_path: Path) -> None:
         file = tmp_path / "error.txt"
-        ended = self.run(mock.base_url, "--model", "mock-error-429-rate-1", "--failed-replies", str(file))
-        assert ended.returncode == 0, ended.stderr
+        code, _, err = self.run(
+            mock.base_url, mock.received, "--model", "mock-error-429-rate-1", "--failed-replies", str(file)
+        )
+        assert code == 0, err
         assert 8 <= file.read_text().count("http_429\n") <= 200
 
 
