@@ -72,7 +72,7 @@ def test_a_service_runs_at_an_address_of_its_own_until_it_is_stopped(backend: St
     one.stop()
     assert (one.is_alive, other.is_alive, answer_of(other)) == (False, True, "other")
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"{one.address.url}/health", trust_env=False, timeout=5)
+        httpx.get(f"{one.address.url}/health", trust_env=False, timeout=1)
     with pytest.raises(ServiceDied, match=r"^toy .* while it was in use"):
         one.check_alive()
     other.stop()
