@@ -12,6 +12,7 @@ from perfgate.experiment import health
 from perfgate.experiment.measurement import Measurement
 from perfgate.record import JudgementRecord, MeasurementRecord, Record
 from perfgate.record_entries import judgement_record, measurement_record
+from perfgate.rejudge import Difference, differences
 from perfgate.report.html import ReportedRun, page
 from perfgate.thresholds import Apparatus, Limit
 from perfgate.verdict import judge
@@ -36,6 +37,24 @@ HOST: Final = {
 
 #: Reports that were drawn, by what they are of.
 DRAWN: Final[dict[tuple[tuple[str, bytes], ...], str]] = {}
+
+
+#: What judging records again has found, by their content.
+JUDGED: Final[dict[str, tuple[Difference, ...]]] = {}
+
+
+@pytest.fixture
+def _judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record whose windows are judged again comes to the same each time, which takes half a second."""
+
+    def judged(record: Record) -> tuple[Difference, ...]:
+        key = record.model_dump_json()
+        if key not in JUDGED:
+            JUDGED[key] = differences(record)
+        return JUDGED[key]
+
+    for where in ("verify", "sign_off"):
+        monkeypatch.setattr(f"perfgate.report.{where}.differences", judged)
 
 
 @pytest.fixture

@@ -30,8 +30,12 @@ from tests.harness.recorded_runs import (
     rates_of,
 )
 
-# One worker makes the bundle for all of them.
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_drawn_once"), pytest.mark.xdist_group("verify")]
+# One worker makes the bundle for all of them, and judges each record once.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("_drawn_once", "_judged_once"),
+    pytest.mark.xdist_group("verify"),
+]
 
 Files = Mapping[str, bytes]
 #: Bytes changed of each file.
