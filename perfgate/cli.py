@@ -5,48 +5,35 @@ Each subcommand is one function that adds its parser and sets `run`; the work is
 """
 
 import argparse
+import pkgutil
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NoReturn
 
-from perfgate.baseline_command import add_baseline
-from perfgate.calibrate import add_calibrate
-from perfgate.doctor.command import add_doctor
 from perfgate.errors import BadInput, PerfgateError
 from perfgate.exit_codes import ExitCode
-from perfgate.github.command import add_github
-from perfgate.history.bisect_command import add_bisect
-from perfgate.history.command import add_history
-from perfgate.history.git_codes import for_git
-from perfgate.history.step_command import STEP, add_bisect_step
-from perfgate.images_command import add_images
-from perfgate.load.command import add_load
-from perfgate.report.command import add_report
-from perfgate.reproduce.command import add_reproduce
-from perfgate.selftest.command import add_selftest
-from perfgate.sign_off_command import add_signoff
-from perfgate.verify_command import add_verify
-from perfgate.why.command import add_why
+from perfgate.history.git_codes import STEP, for_git
 
-#: A further subcommand is a further function: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where
-#: run takes the options and returns an ExitCode; that of `bisect-step` returns what git reads.
-COMMANDS: Final[tuple[Callable[["argparse._SubParsersAction[Any]"], None], ...]] = (
-    add_load,
-    add_doctor,
-    add_calibrate,
-    add_baseline,
-    add_images,
-    add_selftest,
-    add_reproduce,
-    add_report,
-    add_signoff,
-    add_verify,
-    add_history,
-    add_bisect,
-    add_bisect_step,
-    add_github,
-    add_why,
-)
+#: The function of each subcommand: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where run takes the
+#: options and returns an ExitCode; that of `bisect-step` returns what git reads. Only that of the subcommand that is
+#: asked for is imported, with all that its work needs: all of them together take a second.
+COMMANDS: Final[Mapping[str, str]] = {
+    "load": "perfgate.load.command:add_load",
+    "doctor": "perfgate.doctor.command:add_doctor",
+    "calibrate": "perfgate.calibrate:add_calibrate",
+    "baseline": "perfgate.baseline_command:add_baseline",
+    "images": "perfgate.images_command:add_images",
+    "selftest": "perfgate.selftest.command:add_selftest",
+    "reproduce": "perfgate.reproduce.command:add_reproduce",
+    "report": "perfgate.report.command:add_report",
+    "signoff": "perfgate.sign_off_command:add_signoff",
+    "verify": "perfgate.verify_command:add_verify",
+    "history": "perfgate.history.command:add_history",
+    "bisect": "perfgate.history.bisect_command:add_bisect",
+    STEP: "perfgate.history.step_command:add_bisect_step",
+    "github": "perfgate.github.command:add_github",
+    "why": "perfgate.why.command:add_why",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,12 +43,16 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(f"{message}; see `{self.prog} --help`")
 
 
-def command_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line, which raises BadInput for a wrong one; what it finds has `run`."""
+def command_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of the command line, which raises BadInput for a wrong one; what it finds has `run`.
+
+    Args:
+        names: of the subcommands that it is to know.
+    """
     parser = _Parser(prog="perfgate", description="Performance regression tests for the LiteLLM gateway.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add_command in COMMANDS:
-        add_command(commands)
+    for name in names:
+        pkgutil.resolve_name(COMMANDS[name])(commands)
     return parser
 
 
@@ -79,8 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ended(words: Sequence[str]) -> int:
+    # The help shows them all, as does the message for a word that is none of them.
+    asked = words[:1] if words and words[0] in COMMANDS else COMMANDS
     try:
-        options = command_parser().parse_args(words)
+        options = command_parser(asked).parse_args(words)
         code: int = options.run(options)
     except PerfgateError as error:
         print(f"error: {error}", file=sys.stderr)

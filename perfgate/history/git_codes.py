@@ -13,6 +13,9 @@ from typing import Final
 
 from perfgate.exit_codes import ExitCode
 
+#: The command that `git bisect run` runs.
+STEP: Final = "bisect-step"
+
 
 class GitCode(IntEnum):
     """How a step ends that judged its commit, or could not."""

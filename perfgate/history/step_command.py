@@ -27,7 +27,7 @@ from perfgate.history.command import (
     seed_of,
 )
 from perfgate.history.commits import checked_checkout, commit_named, name_of, results_beside, version_of
-from perfgate.history.git_codes import GitCode
+from perfgate.history.git_codes import STEP, GitCode
 from perfgate.history.measuring import Version, content_sha256, question_of
 from perfgate.history.metrics import KEPT, checked_metric
 from perfgate.history.results_file import read_results
@@ -37,8 +37,6 @@ from perfgate.stats.bisection import ALPHA
 from perfgate.stats.decision import Decision
 from perfgate.thresholds import load_thresholds
 
-#: As `main` has to know it before its options are read.
-STEP: Final = "bisect-step"
 #: In the cache of environments: the current folder is the checkout, which nothing is written to.
 STEPS_FOLDER: Final = "bisect-steps"
 #: How many steps share the error of a search, since git does not say how many there will be; so many find one commit

@@ -112,6 +112,10 @@ class Master:
     def close(self) -> None:
         """End all workers, wherever they are."""
         self._runner.quit()
+        come = {facts.name for facts in self._facts.values()}
+        for child in self._children:
+            if name_of(child.pid) not in come:
+                child.kill()  # it hears nothing of us
         for child in self._children:
             try:
                 child.wait(LEAVING_S)

@@ -4,16 +4,18 @@ Whole tests are held back, with the fixtures of their modules, before anything o
 Besides, what whole pytest runs need that judge made-up figures (synthetic.py), so that nothing is started.
 """
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TextIO
 
 import pytest
 from hypothesis import settings
@@ -22,6 +24,7 @@ from perfgate.lease import VARIABLE, Lease
 from perfgate.plugin import ProgressLine
 from perfgate.record import Record, read
 from perfgate.settings import OPTIONS
+from tests.harness.forked_runs import ForkedRuns
 from tests.harness.litellm_repository import LiteLLMRepository
 
 # A time limit for each example would let a busy machine decide.
@@ -134,8 +137,61 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
+@pytest.fixture(scope="session")
+def forked_runs() -> Iterator[ForkedRuns]:
+    """Starts whole runs of pytest and of perfgate that do not wait for their imports."""
+    with ForkedRuns() as runs:
+        yield runs
+
+
+@dataclass(frozen=True, slots=True)
+class _Forked:
+    """What `Pytester.run` does with a process that it has started."""
+
+    runs: ForkedRuns
+    command: Sequence[str]
+    stdout: TextIO
+    stderr: TextIO
+    stdin: None = None
+
+    def wait(self) -> int:
+        """As `subprocess.Popen.wait`."""
+        program, module, *arguments = self.command
+        assert (program, module) == (sys.executable, "-mpytest")
+        folder = Path.cwd()
+        search_path = filter(None, [str(folder), os.environ.get("PYTHONPATH")])
+        return self.runs.run(
+            "pytest",
+            arguments,
+            folder=folder,
+            environ={**os.environ, "PYTHONPATH": os.pathsep.join(search_path)},
+            stdout=Path(self.stdout.name),
+            stderr=Path(self.stderr.name),
+        )
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, forked_runs: ForkedRuns, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """As pytest's own; what `runpytest_subprocess` starts is forked."""
+
+    def popen(command: Sequence[str], stdout: TextIO, stderr: TextIO, **_: Any) -> _Forked:
+        return _Forked(forked_runs, command, stdout, stderr)
+
+    monkeypatch.setattr(pytester, "popen", popen)
+    return pytester
+
+
+@pytest.fixture(scope="session")
+def _lease_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One name after the other, for a folder that is made by whoever needs it.
+
+    Thousands of folders of `mktemp` would have each of them look through all before it.
+    """
+    return (tmp_path_factory.getbasetemp() / "leases" / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _apart_from_this_run(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _apart_from_this_run(monkeypatch: pytest.MonkeyPatch, _lease_folders: Iterator[Path]) -> None:
     """What a test starts knows nothing of the run that it is part of.
 
     Its lease is its own, or it would wait for this test, which waits for it. Options of this run are not meant for it,
@@ -145,7 +201,7 @@ def _apart_from_this_run(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
         monkeypatch.delenv(name, raising=False)
     # Whole runs that a test starts are the same on hosts with and without an engine.
     monkeypatch.setenv("PERFGATE_STACK", "processes")
-    monkeypatch.setenv(VARIABLE, str(tmp_path_factory.mktemp("lease")))
+    monkeypatch.setenv(VARIABLE, str(next(_lease_folders)))
 
 
 @pytest.fixture
@@ -156,6 +212,7 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
         deadline_mono_s = time.monotonic() + EVENTUALLY_S
         while not is_so():
             assert time.monotonic() < deadline_mono_s, "it never came to be so"
+            time.sleep(0.01)  # what is waited for needs the core, too
 
     return wait
 

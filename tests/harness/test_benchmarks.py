@@ -85,7 +85,7 @@ def test_pairs_are_judged_and_the_benchmark_keeps_them(pytester: pytest.Pytester
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [["--benchmark-disable"], ["-n", "2"]], ids=["disabled", "xdist"])
+@pytest.mark.parametrize("options", [["--benchmark-disable"], ["-n", "1"]], ids=["disabled", "xdist"])
 def test_what_the_benchmark_did_not_measure_is_invalid(pytester: pytest.Pytester, options: list[str]) -> None:
     result = run(pytester, *options)
     assert result.ret == 0

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -260,6 +261,7 @@ def test_ctrl_c_ends_with_2_one_word_and_no_process(mock: Mock) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while mock.received() == before:
             assert process.poll() is None
+            time.sleep(0.01)
         generators = psutil.Process(process.pid).children()
         assert len(generators) == 1
         process.send_signal(signal.SIGINT)

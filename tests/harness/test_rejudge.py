@@ -26,7 +26,8 @@ from tests.harness.recorded_runs import (
     streams,
 )
 
-pytestmark = pytest.mark.slow
+# One worker judges the runs for all of them.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("rejudge")]
 
 Json = Any
 

@@ -150,7 +150,7 @@ def test_groups_stay_together_and_spread_over_workers(pytester: pytest.Pytester)
 
 
 def test_an_invalid_ends_as_asked(pytester: pytest.Pytester) -> None:
-    assert run_judging(pytester, "lag_ms=9", "-n2", "--on-invalid=fail").ret == 10
+    assert run_judging(pytester, "lag_ms=9", "-n1", "--on-invalid=fail").ret == 10
     assert the_record(pytester).exit_code == 10
 
 
@@ -169,7 +169,7 @@ def test_bad_input_ends_with_4_and_one_message_before_any_test(
         test_a=JUDGING.format(scenario="overhead", metric="overhead_p95_ms", arguments=""),
         test_b="def test_of_another_kind(): open('ran', 'w')",
     )
-    result = pytester.runpytest_subprocess(*PLUGIN, "-n2", *options)
+    result = pytester.runpytest_subprocess(*PLUGIN, "-n1", *options)
     assert result.ret == 4
     result.stderr.fnmatch_lines([text])
     assert result.stderr.str().count("ERROR") == 1
@@ -208,7 +208,7 @@ def test_a_worker_that_is_killed_leaves_the_record_and_nobody_measures_into_it(p
 
 def test_runs_without_perf_tests_are_left_alone(pytester: pytest.Pytester) -> None:
     make_project(pytester, test_a="def test_it(): pass")
-    result = pytester.runpytest_subprocess(*PLUGIN, "-n2", "--profile=nonsense")
+    result = pytester.runpytest_subprocess(*PLUGIN, "-n1", "--profile=nonsense")
     assert result.ret == 0
     assert "perfgate" not in result.stdout.str().replace("perfgate.plugin", "")
 
@@ -224,12 +224,12 @@ def test_benchmarks_are_left_to_pytest_benchmark(pytester: pytest.Pytester) -> N
                 assert benchmark.disabled
         """,
     )
-    result = pytester.runpytest_subprocess(*PLUGIN, "-n2")
+    result = pytester.runpytest_subprocess(*PLUGIN, "-n1")
     assert result.ret == 11, "nothing was judged"
     result.assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize("options", [[], ["-n2"]], ids=["alone", "spread"])
+@pytest.mark.parametrize("options", [[], ["-n1"]], ids=["alone", "by a worker"])
 def test_what_is_measured_is_leased_and_its_progress_shown(pytester: pytest.Pytester, options: list[str]) -> None:
     make_project(pytester, test_a=MEASURING)
     pytester.makeconftest(FAKES)

@@ -14,6 +14,7 @@ import yaml
 
 from perfgate.record import Record, read
 from tests.harness.conftest import ROOT, TEST_FILE, THRESHOLDS
+from tests.harness.forked_runs import ForkedRuns
 
 #: What a step hands its program: an input, and nothing else.
 INPUT: Final = re.compile(r"\$\{\{ inputs\.([a-z-]+) \}\}")
@@ -52,7 +53,9 @@ class Step:
 class Consumer:
     """A repository with a perf test and limits of its own, and a runner's folder beside it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runs: ForkedRuns) -> None:
+        self.folder = folder
+        self.runs = runs
         self.checkout = folder / "checkout"
         self.runner = folder / "runner"
         self.output = self.runner / "output"
@@ -104,11 +107,25 @@ class Consumer:
         }
 
     def step(self, variables: Mapping[str, str] | None = None, **inputs: str) -> Step:
-        """Run the action's step that measures, with these variables beside those of every runner."""
+        """Run the action's step that measures, with these variables beside those of every runner.
+
+        What its script starts is started by a fork; `step_by_script` starts the script itself.
+        """
+        files = [self.folder / name for name in ("stdout", "stderr")]
+        for file in files:
+            file.write_bytes(b"")
+        environ = {**self.environ(**inputs), **(variables or {})}
+        code = self.runs.run(
+            "perfgate", ["github", "gate"], folder=self.checkout, environ=environ, stdout=files[0], stderr=files[1]
+        )
+        return self.done(code, *(file.read_text() for file in files))
+
+    def step_by_script(self, **inputs: str) -> Step:
+        """The same as the runner does it."""
         done = subprocess.run(
             action_command("gate"),
             cwd=self.checkout,
-            env={**self.environ(**inputs), **(variables or {})},
+            env=self.environ(**inputs),
             capture_output=True,
             text=True,
             check=False,
@@ -158,5 +175,5 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def consumer(tmp_path: Path) -> Consumer:
-    return Consumer(tmp_path)
+def consumer(tmp_path: Path, forked_runs: ForkedRuns) -> Consumer:
+    return Consumer(tmp_path, forked_runs)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -12,16 +13,30 @@ import pytest
 
 from perfgate.github.checkouts import in_repository
 from tests.harness.conftest import PATIENCE_S, ROOT, THRESHOLDS
-from tests.harness.github.conftest import LIMIT_LINE, Consumer, action_command, action_environ, an_action
+from tests.harness.forked_runs import ForkedRuns
+from tests.harness.github.conftest import LIMIT_LINE, Consumer, Step, action_command, action_environ, an_action
 from tests.harness.test_plugin import COMPARING, COMPARING_FILE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gate")]
 
 INCOMPLETE: Final = THRESHOLDS.replace('"a reason"}', '"a reason"}\n      error_ratio: {max: 0.001, why: "x"}')
 
 
+@pytest.fixture(scope="module")
+def left_to_another_job(tmp_path_factory: pytest.TempPathFactory, forked_runs: ForkedRuns) -> Callable[[str], Step]:
+    """A step whose verdict another job concludes, by what it judges; each on a runner of its own, and run once."""
+
+    @cache
+    def step(arguments: str) -> Step:
+        consumer = Consumer(tmp_path_factory.mktemp("consumer"), forked_runs)
+        consumer.judges(arguments)
+        return consumer.step(fail_on_verdict="false")
+
+    return step
+
+
 def test_a_pass_is_green_with_record_report_and_summary(consumer: Consumer) -> None:
-    step = consumer.step()
+    step = consumer.step_by_script()
     assert step.code == 0, step.stdout + step.stderr
     folder = consumer.runner / "perfgate"
     assert (step.outputs["verdict"], step.outputs["exit-code"]) == ("PASS", "0")
@@ -75,9 +90,10 @@ def test_what_has_no_verdict_is_red_by_name(consumer: Consumer) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "verdict"), [("", "PASS"), ("gateway_ms=90", "FAIL"), ("lag_ms=9", "INVALID")])
-def test_where_another_job_concludes_a_verdict_ends_with_0(consumer: Consumer, arguments: str, verdict: str) -> None:
-    consumer.judges(arguments)
-    step = consumer.step(fail_on_verdict="false")
+def test_where_another_job_concludes_a_verdict_ends_with_0(
+    left_to_another_job: Callable[[str], Step], arguments: str, verdict: str
+) -> None:
+    step = left_to_another_job(arguments)
     assert (step.code, step.outputs["verdict"]) == (0, verdict)
 
 
@@ -212,14 +228,13 @@ def test_a_second_run_in_the_same_folder_reports_its_own_record(consumer: Consum
     ("again", "verdict", "code"), [("", "PASS", 0), ("gateway_ms=90", "FAIL", 1), ("lag_ms=9", "INVALID", 10)]
 )
 def test_an_invalid_is_measured_again_and_the_second_runner_decides(
-    consumer: Consumer, again: str, verdict: str, code: int
+    left_to_another_job: Callable[[str], Step], again: str, verdict: str, code: int
 ) -> None:
     """The three jobs of perf-gate.yml."""
     conclude = an_action(ROOT / ".github/actions/conclude/action.yml")
     told: dict[str, str] = {}
     for prefix, arguments in (("", "lag_ms=9"), ("again-", again)):
-        consumer.judges(arguments)
-        step = consumer.step(fail_on_verdict="false")
+        step = left_to_another_job(arguments)
         assert step.code == 0
         told |= {f"{prefix}{name}": step.outputs[name] for name in ("verdict", "reason")}
         told[f"{prefix}result"] = "success"

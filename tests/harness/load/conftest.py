@@ -11,11 +11,12 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import pytest
 import trustme
 
@@ -93,8 +94,28 @@ def mortal_mock() -> Iterator[Mock]:
 
 @pytest.fixture
 def generator() -> Iterator[Generator]:
+    """One that the test may end."""
     with Generator() as generator:
         yield generator
+
+
+@pytest.fixture(scope="module")
+def _generators() -> Iterator[Callable[[], Generator]]:
+    with ExitStack() as until_closed:
+        started: list[Generator] = []
+
+        def one() -> Generator:
+            if not started or not psutil.pid_exists(started[-1].pid):
+                started.append(until_closed.enter_context(Generator()))
+            return started[-1]
+
+        yield one
+
+
+@pytest.fixture
+def shared_generator(_generators: Callable[[], Generator]) -> Generator:
+    """The one of a module, which takes many loads; another one after a load that went wrong, which ends it."""
+    return _generators()
 
 
 @dataclass(frozen=True)

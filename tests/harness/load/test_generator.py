@@ -23,6 +23,11 @@ from tests.harness.load.conftest import Mock, load_job
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture
+def generator(shared_generator: Generator) -> Generator:
+    return shared_generator
+
+
 def stopping(generator: Generator, *, for_s: float) -> Callable[[str], None]:
     """Suspends the generator from the window's opening on."""
 

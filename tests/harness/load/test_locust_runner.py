@@ -5,15 +5,15 @@ Locust runs in processes of its own; these tests speak to it as a run does.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import psutil
 import pytest
@@ -27,11 +27,13 @@ from perfgate.load.locust_runner import LocustGenerator
 from perfgate.load.merging import FAILED_REPLIES_MAX
 from perfgate.load.result import ErrorCount, LoadResult
 from perfgate.load.schedule import ClosedLoop
+from perfgate.stack.processes import free_port
 from perfgate.thresholds import Apparatus
 from tests.harness.load.conftest import WATCHDOG_S, Mock, ends, load_job
 from tests.harness.synthetic import GATEWAY
 
-pytestmark = pytest.mark.slow
+# One worker of pytest's starts the fleet for all of them.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("locust")]
 
 ROOT: Final = Path(__file__).parents[3]
 LOCUSTFILE: Final = ROOT / "perfgate/load/locust_file.py"
@@ -41,7 +43,7 @@ PARENT: Final = """
     from perfgate.load.locust_fleet import LocustFleet
     from perfgate.load.locust_runner import LocustGenerator
     from tests.harness.load.conftest import load_job
-    with LocustGenerator(LocustFleet(workers=2)) as generator:
+    with LocustGenerator(LocustFleet(workers=1)) as generator:
         job = load_job(sys.argv[1], users=2, window_s=60)
         generator.run(job, on_event=lambda event: print(generator.pid, flush=True))
 """
@@ -64,6 +66,30 @@ def locust() -> Iterator[LocustGenerator]:
 def mortal_locust() -> Iterator[LocustGenerator]:
     with LocustGenerator(LocustFleet(workers=2)) as generator:
         yield generator
+
+
+@pytest.fixture
+def lone_locust() -> Iterator[LocustGenerator]:
+    """One worker, for a test after which nobody can use it."""
+    with LocustGenerator(LocustFleet(workers=1)) as generator:
+        yield generator
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, float], None]:
+    """Gives every master that is started from then on less patience than a run has."""
+
+    def have(constant: str, seconds: float) -> None:
+        module = (
+            f"from perfgate.load import locust_master\nlocust_master.{constant} = {seconds}\nlocust_master.main()\n"
+        )
+        (tmp_path / "impatient_master.py").write_text(module)
+        arguments = LocustGenerator._program
+        monkeypatch.setattr(LocustGenerator, "_program", lambda self: ("impatient_master", *arguments(self)[1:]))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setattr("perfgate.load.runner.INHERITED", ("PYTHONPATH",))
+
+    return have
 
 
 def workers_of(generator: LocustGenerator) -> list[psutil.Process]:
@@ -158,8 +184,10 @@ class Handler(BaseHTTPRequestHandler):
     """A gateway that behaves by the path it is asked at."""
 
     protocol_version = "HTTP/1.1"
+    received: ClassVar[int] = 0
 
     def do_POST(self) -> None:
+        Handler.received += 1
         self.rfile.read(int(self.headers["content-length"]))
         match self.path:
             case "/overhead":
@@ -264,17 +292,20 @@ class TestLostWorkers:
         assert later.workers[0].name == left.name
         assert complaints_about(later, job) == (complaint,)
 
-    def test_a_worker_that_hangs_is_given_up_after_the_tail(self, mortal_locust: LocustGenerator, mock: Mock) -> None:
+    def test_a_worker_that_hangs_is_given_up_after_the_tail(
+        self, mock: Mock, impatient: Callable[[str, float], None]
+    ) -> None:
+        impatient("REPORT_PATIENCE_S", 5)
         job = load_job(mock.url, users=4, warm_up_s=0.2, window_s=0.5, tail_s=0)
-        mortal_locust.run(job)
-        stopped = workers_of(mortal_locust)[0]
+        with LocustGenerator(LocustFleet(workers=2)) as generator:
+            generator.run(job)
+            stopped = workers_of(generator)[0]
 
-        def stop(event: str) -> None:
-            if event == "window_opened":
-                stopped.suspend()
+            def stop(event: str) -> None:
+                if event == "window_opened":
+                    stopped.suspend()
 
-        result = mortal_locust.run(job, on_event=stop)
-        stopped.resume()
+            result = generator.run(job, on_event=stop)
         assert (result.workers_expected, len(result.workers)) == (2, 1)
 
     def test_where_none_is_left_the_run_ends_with_words(self, mortal_locust: LocustGenerator, mock: Mock) -> None:
@@ -290,9 +321,7 @@ class TestWorkersElsewhere:
     """On this host, too, but started by hand as anybody would."""
 
     def test_they_send_all_when_there_are_no_others_and_end_with_the_run(self, mock: Mock) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "perfgate.load.locust_worker", address]
         with subprocess.Popen(command) as worker:
             try:
@@ -305,30 +334,15 @@ class TestWorkersElsewhere:
                 worker.kill()
 
     def test_a_master_that_nobody_comes_to_says_what_to_start(
-        self, mock: Mock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, mock: Mock, impatient: Callable[[str, float], None]
     ) -> None:
-        """With less patience than a run has."""
-        script = textwrap.dedent("""
-            import sys
-            from perfgate.load import locust_master
-            locust_master.CONNECT_WORKERS_S = 0.5
-            locust_master.main()
-        """)
-        monkeypatch.setattr(LocustGenerator, "_program", lambda self: _as_module(tmp_path, script, "0", "2"))
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        monkeypatch.setattr("perfgate.load.runner.INHERITED", ("PYTHONPATH",))
-        with LocustGenerator(LocustFleet(workers=0, expect_workers=2)) as generator, pytest.raises(StackFailed) as said:
+        impatient("CONNECT_WORKERS_S", 0.5)
+        bind = f"127.0.0.1:{free_port()}"
+        fleet = LocustFleet(workers=0, expect_workers=2, bind=bind)
+        with LocustGenerator(fleet) as generator, pytest.raises(StackFailed) as said:
             generator.run(load_job(mock.url, users=4, window_s=0.3))
-        assert "0 of 2 Locust workers have connected to 127.0.0.1:" in str(said.value)
+        assert f"0 of 2 Locust workers have connected to {bind} within 0.5 s" in str(said.value)
         assert "start the others with `python -m perfgate.load.locust_worker HOST:PORT`" in str(said.value)
-
-
-def _as_module(folder: Path, script: str, *counts: str) -> tuple[str, ...]:
-    (folder / "impatient_master.py").write_text(script)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return "impatient_master", str(os.getpid()), *counts, f"127.0.0.1:{port}"
 
 
 class TestRefusals:
@@ -336,20 +350,20 @@ class TestRefusals:
         ("changes", "reason"),
         [
             ({}, "Locust knows users who wait for their replies (a closed loop), and this load comes at a rate"),
-            ({"users": 2, "stream": True}, "perfgate's Locust users do not read streams"),
-            ({"users": 4_000, "think_time_s": 1, "window_s": 9}, "2,000 connections for each of 2 Locust workers are"),
+            ({"users": 2_000, "think_time_s": 1, "window_s": 9}, "2,000 connections for each of 1 Locust workers are"),
         ],
     )
     def test_a_load_that_locust_cannot_send_is_refused(
-        self, mortal_locust: LocustGenerator, mock: Mock, changes: dict[str, Any], reason: str
+        self, lone_locust: LocustGenerator, mock: Mock, changes: dict[str, Any], reason: str
     ) -> None:
+        """Before it is asked who sends, and after; all reasons are in test_locust_share.py."""
         with pytest.raises(StackFailed) as refused:
-            mortal_locust.run(load_job(mock.url, **changes))
+            lone_locust.run(load_job(mock.url, **changes))
         assert str(refused.value).startswith(f"{mock.url} cannot be loaded: {reason}")
 
-    def test_where_nothing_listens_nothing_is_sent(self, mortal_locust: LocustGenerator) -> None:
+    def test_where_nothing_listens_nothing_is_sent(self, lone_locust: LocustGenerator) -> None:
         with pytest.raises(StackFailed) as refused:
-            mortal_locust.run(load_job("http://127.0.0.1:1/x", users=2))
+            lone_locust.run(load_job("http://127.0.0.1:1/x", users=2))
         assert "cannot be loaded: by the Locust worker " in str(refused.value)
         assert "no connection to 127.0.0.1:1: " in str(refused.value)
         assert "is the server running?" in str(refused.value)
@@ -362,10 +376,10 @@ def processes_of(generator: LocustGenerator) -> list[int]:
 
 class TestNothingIsLeft:
     def test_with_the_context_all_processes_end(self, mock: Mock) -> None:
-        with LocustGenerator(LocustFleet(workers=2)) as generator:
+        with LocustGenerator(LocustFleet(workers=1)) as generator:
             generator.run(load_job(mock.url, users=2, window_s=0.2))
             processes = processes_of(generator)
-        assert [ends(pid) for pid in processes] == [True] * 3
+        assert [ends(pid) for pid in processes] == [True] * 2
 
     def test_in_mid_load_too(self, mock: Mock) -> None:
         processes: list[int] = []
@@ -385,13 +399,16 @@ class TestNothingIsLeft:
             master = psutil.Process(int(parent.stdout.readline()))
             processes = [master.pid, *(worker.pid for worker in master.children())]
             os.kill(parent.pid, signal.SIGKILL)
-            assert [ends(pid) for pid in processes] == [True] * 3
+            assert [ends(pid) for pid in processes] == [True] * 2
 
 
 def test_what_a_run_imports_patches_nothing() -> None:
     """Gevent's patches of the standard library would be in every fixture of pytest's process."""
-    imports = "import perfgate.plugin, perfgate.cli, perfgate.load.locust_runner, perfgate.load.locust_share"
-    said = "; import sys; print({name.partition('.')[0] for name in sys.modules} & {'gevent', 'locust'})"
+    imports = (
+        "import perfgate.plugin, perfgate.cli, perfgate.load.locust_runner, perfgate.load.locust_share, pkgutil, sys"
+    )
+    imports += "; [pkgutil.resolve_name(command) for command in perfgate.cli.COMMANDS.values()]"
+    said = "; print({name.partition('.')[0] for name in sys.modules} & {'gevent', 'locust'})"
     command = [sys.executable, "-c", imports + said]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
 
@@ -400,11 +417,19 @@ class TestByHand:
     """`locust -f` with the project's locustfile, as the documentation says."""
 
     @staticmethod
-    def run(host: str, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    def run(host: str, received: Callable[[], int], *arguments: str, **environ: str) -> tuple[int, str, str]:
+        """Until the host has been asked so often that there are figures, or it ends by itself: code, output, errors."""
         command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", host, "--headless"]
-        command += ["-u", "8", "-r", "8", "-t", "3s", "--exit-code-on-error", "0", *arguments]
-        environ = {**os.environ, **environ}
-        return subprocess.run(command, capture_output=True, text=True, timeout=WATCHDOG_S, env=environ, check=False)
+        command += ["-u", "8", "-r", "80", "--exit-code-on-error", "0", *arguments]
+        before = received()
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environ}
+        ) as process:
+            while process.poll() is None and received() < before + 20:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=WATCHDOG_S)
+        return process.returncode, out, err
 
     @pytest.mark.parametrize("processes", [1, 2])
     def test_the_header_is_a_metric_of_its_own_and_not_a_request_in_aggregated(
@@ -412,40 +437,43 @@ class TestByHand:
     ) -> None:
         arguments = ["--path", "/overhead", "--think-min", "0.01", "--think-max", "0.02"]
         arguments += ["--processes", "2"] if processes == 2 else []
-        ended = self.run(moody_gateway, *arguments)
-        assert ended.returncode == 0, ended.stderr
-        ours = [line.split() for line in ended.stdout[ended.stdout.index("perfgate: merged from") :].splitlines()]
+        code, out, err = self.run(moody_gateway, lambda: Handler.received, *arguments)
+        assert code == 0, err
+        ours = [line.split() for line in out[out.index("perfgate: merged from") :].splitlines()]
         assert ours[0] == ["perfgate:", "merged", "from", str(processes), "processes"]
         (requests,) = (words for words in ours if words[:1] == ["requests"])
         succeeded = int(requests[-1].replace(",", ""))
         assert succeeded > 8
         (overhead,) = (words for words in ours if words[:2] == ["header", "overhead"])
         assert overhead[2:6] == ["12.50"] * 4
-        aggregated = [line.split() for line in ended.stderr.splitlines() if line.lstrip().startswith("Aggregated")]
+        aggregated = [line.split() for line in err.splitlines() if line.lstrip().startswith("Aggregated")]
         assert int(aggregated[-2][1]) == succeeded, "Locust's own last table of requests has each once"
 
     def test_options_may_be_variables_and_the_key_is_named_and_not_shown(self, mock: Mock) -> None:
         mock.record_ids()
-        ended = self.run(
+        code, out, err = self.run(
             mock.base_url,
+            mock.received,
             PERFGATE_LOCUST_MODEL="mock-error-503-rate-1",
             PERFGATE_LOCUST_API_KEY_ENV="MY_KEY",
             MY_KEY="sk-secret",
         )
-        assert ended.returncode == 0, ended.stderr
-        assert "http_503" in ended.stdout
-        assert "sk-secret" not in ended.stdout + ended.stderr
+        assert code == 0, err
+        assert "http_503" in out
+        assert "sk-secret" not in out + err
         assert len(mock.recorded_ids()) >= 8
 
     def test_a_variable_that_is_not_there_is_named(self, mock: Mock) -> None:
-        ended = self.run(mock.base_url, "--api-key-env", "NO_SUCH")
-        assert "--api-key-env NO_SUCH: that variable is not set in this process" in ended.stderr
-        assert "perfgate: merged" not in ended.stdout
+        _, out, err = self.run(mock.base_url, mock.received, "--api-key-env", "NO_SUCH")
+        assert "--api-key-env NO_SUCH: that variable is not set in this process" in err
+        assert "perfgate: merged" not in out
 
     def test_failed_replies_go_into_a_file_where_one_is_named(self, mock: Mock, tmp_path: Path) -> None:
         file = tmp_path / "error.txt"
-        ended = self.run(mock.base_url, "--model", "mock-error-429-rate-1", "--failed-replies", str(file))
-        assert ended.returncode == 0, ended.stderr
+        code, _, err = self.run(
+            mock.base_url, mock.received, "--model", "mock-error-429-rate-1", "--failed-replies", str(file)
+        )
+        assert code == 0, err
         assert 8 <= file.read_text().count("http_429\n") <= 200
 
 

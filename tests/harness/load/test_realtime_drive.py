@@ -30,6 +30,11 @@ def only_error(result: LoadResult) -> ErrorCount:
 
 
 @pytest.fixture
+def generator(shared_generator: Generator) -> Generator:
+    return shared_generator
+
+
+@pytest.fixture
 def fresh(mock: Mock) -> Mock:
     mock.reset()
     return mock

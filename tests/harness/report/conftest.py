@@ -12,6 +12,7 @@ from perfgate.experiment import health
 from perfgate.experiment.measurement import Measurement
 from perfgate.record import JudgementRecord, MeasurementRecord, Record
 from perfgate.record_entries import judgement_record, measurement_record
+from perfgate.rejudge import Difference, differences
 from perfgate.report.html import ReportedRun, page
 from perfgate.thresholds import Apparatus, Limit
 from perfgate.verdict import judge
@@ -38,9 +39,27 @@ HOST: Final = {
 DRAWN: Final[dict[tuple[tuple[str, bytes], ...], str]] = {}
 
 
+#: What judging records again has found, by their content.
+JUDGED: Final[dict[str, tuple[Difference, ...]]] = {}
+
+
+@pytest.fixture
+def _judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record whose windows are judged again comes to the same each time, which takes half a second."""
+
+    def judged(record: Record) -> tuple[Difference, ...]:
+        key = record.model_dump_json()
+        if key not in JUDGED:
+            JUDGED[key] = differences(record)
+        return JUDGED[key]
+
+    for where in ("verify", "sign_off"):
+        monkeypatch.setattr(f"perfgate.report.{where}.differences", judged)
+
+
 @pytest.fixture
 def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sign-offs of the same records have the same report, which takes a second to draw: it is drawn once."""
+    """The same records have the same report, which takes a second to draw: it is drawn once."""
 
     def drawn(runs: Sequence[ReportedRun]) -> str:
         key = tuple((run.file, run.content) for run in runs)
@@ -48,7 +67,8 @@ def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
             DRAWN[key] = page(runs)
         return DRAWN[key]
 
-    monkeypatch.setattr("perfgate.report.html.page", drawn)
+    for where in ("html", "command"):
+        monkeypatch.setattr(f"perfgate.report.{where}.page", drawn)
 
 
 def a_record(**changes: Any) -> Record:

@@ -7,7 +7,9 @@ stay in `.perfgate/browser`.
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -152,9 +154,9 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Callable[..., Seen]]:
-    """Opens a page of its own: `opened(path, scheme, width_px)`."""
+@contextmanager
+def opening(browser: Browser) -> Iterator[Callable[..., Seen]]:
+    """Opens pages, which are closed with the context."""
     contexts = []
 
     def open_page(path: Path, scheme: Scheme = "light", width_px: int = DESK_PX, *, scripts: bool = True) -> Seen:
@@ -174,6 +176,20 @@ def opened(browser: Browser) -> Iterator[Callable[..., Seen]]:
         context.close()
 
 
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[..., Seen]]:
+    """Opens a page of its own: `opened(path, scheme, width_px)`."""
+    with opening(browser) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def looked_at(browser: Browser) -> Iterator["Looked"]:
+    """Opens a page once for all tests that look at it alike, and do no more than to open what is folded."""
+    with opening(browser) as open_page:
+        yield cache(open_page)
+
+
 def contrast(first: str, second: str) -> float:
     """Of two colours as a browser tells them, by WCAG's formula.
 
@@ -191,16 +207,16 @@ def _luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+Looked = Callable[[Path, Scheme, int], Seen]
+
 looks = pytest.mark.parametrize("scheme", ["light", "dark"])
 widths = pytest.mark.parametrize("width_px", [DESK_PX, PHONE_PX])
 
 
 @looks
 @widths
-def test_every_plot_is_drawn_and_readable(
-    opened: Callable[..., Seen], report: Path, scheme: Scheme, width_px: int
-) -> None:
-    assert_readable(opened(report, scheme, width_px).page, f"report-{scheme}-{width_px}", FIGURES, width_px)
+def test_every_plot_is_drawn_and_readable(looked_at: Looked, report: Path, scheme: Scheme, width_px: int) -> None:
+    assert_readable(looked_at(report, scheme, width_px).page, f"report-{scheme}-{width_px}", FIGURES, width_px)
 
 
 def assert_readable(page: Page, name: str, figures: int, width_px: int) -> None:
@@ -223,10 +239,11 @@ def assert_readable(page: Page, name: str, figures: int, width_px: int) -> None:
 
 
 @widths
-def test_dark_is_dark_and_light_is_light(opened: Callable[..., Seen], report: Path, width_px: int) -> None:
+def test_dark_is_dark_and_light_is_light(looked_at: Looked, report: Path, width_px: int) -> None:
     papers = {}
-    for scheme in ("light", "dark"):
-        page = opened(report, scheme, width_px).page
+    schemes: tuple[Scheme, ...] = ("light", "dark")
+    for scheme in schemes:
+        page = looked_at(report, scheme, width_px).page
         paper, ink = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))
         assert contrast(paper, ink) > 7
         papers[scheme] = _luminance(paper)
@@ -236,19 +253,17 @@ def test_dark_is_dark_and_light_is_light(opened: Callable[..., Seen], report: Pa
 @looks
 @widths
 def test_nothing_is_fetched_and_the_console_is_empty(
-    opened: Callable[..., Seen], report: Path, scheme: Scheme, width_px: int
+    looked_at: Looked, report: Path, scheme: Scheme, width_px: int
 ) -> None:
-    seen = opened(report, scheme, width_px)
+    seen = looked_at(report, scheme, width_px)
     seen.page.wait_for_load_state("networkidle")
     assert seen.complaints == []
     assert [address for address in seen.asked_for if not address.startswith("data:")] == [report.as_uri()]
 
 
-def test_a_phone_scrolls_down_and_never_sideways(
-    opened: Callable[..., Seen], report: Path, report_of_two: Path
-) -> None:
+def test_a_phone_scrolls_down_and_never_sideways(looked_at: Looked, report: Path, report_of_two: Path) -> None:
     for path in (report, report_of_two):
-        page = opened(path, "light", PHONE_PX).page
+        page = looked_at(path, "light", PHONE_PX).page
         page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_PX
         assert page.evaluate("document.documentElement.scrollHeight") > 844
@@ -279,13 +294,23 @@ def test_the_table_of_a_figure_opens_by_keyboard(opened: Callable[..., Seen], re
 @looks
 @widths
 def test_axe_finds_nothing_that_keeps_anybody_out(
-    opened: Callable[..., Seen], report: Path, report_of_two: Path, scheme: Scheme, width_px: int
+    looked_at: Looked, report: Path, scheme: Scheme, width_px: int
 ) -> None:
-    for path in (report, report_of_two):
-        page = opened(path, scheme, width_px).page
-        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-        found = Axe().run(page).response["violations"]
-        assert [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found] == []
+    assert_accessible(looked_at(report, scheme, width_px).page)
+
+
+@pytest.mark.parametrize(("scheme", "width_px"), [("light", PHONE_PX), ("dark", DESK_PX)])
+def test_nor_when_two_runs_stand_beside_each_other(
+    looked_at: Looked, report_of_two: Path, scheme: Scheme, width_px: int
+) -> None:
+    """Each width and each scheme once: they change nothing of each other, and the page is as one of a run, twice."""
+    assert_accessible(looked_at(report_of_two, scheme, width_px).page)
+
+
+def assert_accessible(page: Page) -> None:
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found] == []
 
 
 def test_the_download_is_the_record_byte_for_byte(opened: Callable[..., Seen], report: Path, tmp_path: Path) -> None:
@@ -321,8 +346,7 @@ def test_a_history_is_drawn_and_readable_without_asking_anybody_and_keeps_nobody
     seen.page.wait_for_load_state("networkidle")
     assert seen.complaints == []
     assert [address for address in seen.asked_for if not address.startswith("data:")] == [history.as_uri()]
-    found = Axe().run(seen.page).response["violations"]
-    assert [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found] == []
+    assert_accessible(seen.page)
 
 
 def test_what_a_record_holds_does_not_run(opened: Callable[..., Seen], tmp_path: Path) -> None:

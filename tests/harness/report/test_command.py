@@ -16,6 +16,8 @@ from perfgate.run import run_name
 from perfgate.settings import OPTIONS
 from tests.harness.report.conftest import HOST, a_judgement, a_measurement, a_record
 
+pytestmark = [pytest.mark.usefixtures("_drawn_once"), pytest.mark.xdist_group("report_command")]
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -30,7 +30,12 @@ from tests.harness.recorded_runs import (
     rates_of,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_drawn_once")]
+# One worker makes the bundle for all of them, and judges each record once.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("_drawn_once", "_judged_once"),
+    pytest.mark.xdist_group("verify"),
+]
 
 Files = Mapping[str, bytes]
 #: Bytes changed of each file.

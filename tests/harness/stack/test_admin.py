@@ -1,6 +1,6 @@
 """Does a gateway's admin API give us a virtual key, and is it said what went wrong when it does not?
 
-test_real_gateway_stores.py asks a real gateway.
+test_real_gateway.py asks a real gateway.
 """
 
 import json

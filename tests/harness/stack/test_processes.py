@@ -19,7 +19,7 @@ from perfgate.stack.backend import Limits
 from perfgate.stack.processes import PORT_RETRIES, DiedAtStart, ProcessBackend, ServiceDied, free_port
 from perfgate.stack.readiness import HttpCheck
 from perfgate.stack.supervision import Supervisor
-from tests.harness.stack.conftest import PATIENCE_S, SERVER, SLEEP, Toy, pids_with_argument
+from tests.harness.stack.conftest import PATIENCE_S, SERVER, SLEEP, Toy, eventually, pids_with_argument
 
 SECRET: Final = "sk-s3cret"
 FAILS: Final = f"print('reading the configuration', flush=True); raise SystemExit('bad key {SECRET}')"
@@ -168,4 +168,4 @@ def test_an_interrupted_start_leaves_no_process(
     program = f"{SLEEP}  # {tmp_path}"
     with pytest.raises(KeyboardInterrupt):
         backend.start(Toy(program))
-    assert pids_with_argument(program) == set()
+    assert eventually(lambda: pids_with_argument(program) == set())

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 GONE_WITHIN_S: Final = 5.0
 
 RUN: Final = """
-import sys
+import sys, time
 from pathlib import Path
 from perfgate.stack.supervision import Supervisor
 folder, *toys = sys.argv[1:]
@@ -41,7 +41,7 @@ with Supervisor(Path(folder)) as supervisor:
         log_path = supervisor.run_dir / str(number)
         supervisor.start([sys.executable, "-c", toy, folder], env={}, cwd=supervisor.run_dir, log_path=log_path)
     while not all((supervisor.run_dir / str(number)).read_text() for number in range(len(toys))):
-        pass
+        time.sleep(0.01)
     print(supervisor.pid, flush=True)
     sys.stdin.read()
 """
@@ -102,7 +102,8 @@ def ctrl_c(run: Run) -> None:
 
 @pytest.mark.parametrize("end", [normal_end, kill_9, sigterm, ctrl_c])
 def test_no_process_and_no_folder_remains_after(end: Callable[[Run], None], run: Run) -> None:
-    assert len(pids_with_argument(str(run.folder))) == PROCESSES
+    # DOUBLE_FORKER may say that it is up before the process between it and its first one has ended.
+    assert eventually(lambda: len(pids_with_argument(str(run.folder))) == PROCESSES)
     assert len(run.run_folders()) == 1
     end(run)
     run.process.wait(PATIENCE_S)
@@ -129,7 +130,7 @@ def test_a_killed_supervisor_takes_its_services_along_and_the_run_ends_what_they
     assert eventually(lambda: len(pids_with_argument(str(run.folder))) == 1 + FORKED_BY_TOYS)
     normal_end(run)
     run.process.wait(PATIENCE_S)
-    assert run.everything_is_gone()
+    assert eventually(run.everything_is_gone, GONE_WITHIN_S)
 
 
 def test_when_both_are_killed_the_next_start_ends_what_services_forked_and_nobody_else(run: Run) -> None:
@@ -141,7 +142,7 @@ def test_when_both_are_killed_the_next_start_ends_what_services_forked_and_nobod
             [sys.executable, "-c", SLEEP, str(run.folder)], env={}, cwd=living.run_dir, log_path=log_path
         )
         others = {stranger.pid, living.pid, neighbour.pid}
-        assert len(pids_with_argument(str(run.folder)) - others) == PROCESSES
+        assert eventually(lambda: len(pids_with_argument(str(run.folder)) - others) == PROCESSES)
 
         os.kill(run.supervisor_pid, signal.SIGKILL)
         assert eventually(lambda: len(pids_with_argument(str(run.folder)) - others) == 1 + FORKED_BY_TOYS)
@@ -154,7 +155,7 @@ def test_when_both_are_killed_the_next_start_ends_what_services_forked_and_nobod
         assert len(pids_with_argument(str(run.folder)) - others) == FORKED_BY_TOYS
         assert folder.exists()
         with Supervisor(run.folder) as following:
-            assert pids_with_argument(str(run.folder)) - {following.pid} == others
+            assert eventually(lambda: pids_with_argument(str(run.folder)) - {following.pid} == others)
             assert set(run.run_folders()) == {living.run_dir, following.run_dir}
         assert (stranger.poll(), neighbour.exit_status) == (None, None)
         stranger.kill()
