@@ -126,8 +126,13 @@ def _result(version: Version, standing: Standing, measure: Callable[[Version, St
     try:
         return measure(version, standing)
     except Unfit as error:
-        return LeftOut(version.name, "unfit", str(error), now_utc)
+        return LeftOut(version.name, "unfit", _for_others(error), now_utc)
     except BadInput as error:
-        return LeftOut(version.name, "not installable", str(error), now_utc)
+        return LeftOut(version.name, "not installable", _for_others(error), now_utc)
     except StackFailed as error:
-        return LeftOut(version.name, "failed", str(error), now_utc)
+        return LeftOut(version.name, "failed", _for_others(error), now_utc)
+
+
+def _for_others(error: Exception) -> str:
+    """What it says, without the name of the user's home: results are published."""
+    return str(error).replace(f"{Path.home()}/", "~/")

@@ -205,3 +205,10 @@ def test_the_time_left_is_planned_first_and_then_what_was_seen(tmp_path: Path) -
     assert second.left_s(second.began_mono_s + 40) == 60 + 2 * 100
     assert second.left_s(second.began_mono_s + 140) == 2 * 100
     assert second.words(second.began_mono_s + 40) == "1.81.0 (2 of 4), about 4 min left"
+
+
+def test_a_reason_that_is_kept_does_not_name_the_users_home(tmp_path: Path) -> None:
+    errors: dict[str, Exception] = {"1.80.0": StackFailed(f"File {Path.home()}/.cache/perfgate/litellm/bin/litellm")}
+    result = run(tmp_path, FakeMeasuring(errors))["1.80.0"]
+    assert isinstance(result, LeftOut)
+    assert result.reason == "File ~/.cache/perfgate/litellm/bin/litellm"
