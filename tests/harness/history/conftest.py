@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import pytest
@@ -337,6 +337,9 @@ class FakeMeasurer:
         )
 
 
+AMeasurer = TypeVar("AMeasurer", bound=FakeMeasurer)
+
+
 @dataclass
 class Host:
     """What the commands find instead of a real stack."""
@@ -353,7 +356,18 @@ class Host:
         self, question: Question, conditions: Conditions, anchor: object, seed: int, cache: object
     ) -> FakeMeasurer:
         self.seeds.append(seed)
-        return FakeMeasurer(
+        return self.made(FakeMeasurer, question, conditions, anchor)
+
+    def made(
+        self,
+        kind: Callable[..., AMeasurer],
+        question: Question,
+        conditions: Conditions,
+        anchor: object,
+        **own: object,
+    ) -> AMeasurer:
+        """A measurer of that kind, which finds what this host says; `own` is what only its kind has."""
+        return kind(
             question,
             conditions,
             self.cache,
@@ -363,6 +377,7 @@ class Host:
             self.notes,
             self.anchor_errors,
             anchor,
+            **own,
         )
 
 

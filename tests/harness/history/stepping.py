@@ -76,18 +76,7 @@ class TreeHost(Host):
         self, question: Question, conditions: Conditions, anchor: object, seed: int, cache: object
     ) -> TreeMeasurer:
         self.seeds.append(seed)
-        return TreeMeasurer(
-            question,
-            conditions,
-            self.cache,
-            self.errors,
-            self.asked,
-            self.ratios,
-            self.notes,
-            self.anchor_errors,
-            anchor,
-            log=self.log,
-        )
+        return self.made(TreeMeasurer, question, conditions, anchor, log=self.log)
 
 
 def tree_host(log: Path) -> TreeHost:

@@ -66,18 +66,7 @@ class WaitingHost(Host):
     def measurer(
         self, question: Question, conditions: Conditions, anchor: object, seed: int, cache: object
     ) -> WaitingMeasurer:
-        return WaitingMeasurer(
-            question,
-            conditions,
-            self.cache,
-            self.errors,
-            self.asked,
-            self.ratios,
-            self.notes,
-            self.anchor_errors,
-            anchor,
-            waiting=self.waiting,
-        )
+        return self.made(WaitingMeasurer, question, conditions, anchor, waiting=self.waiting)
 
 
 def run(waiting: Waiting, arguments: list[str]) -> int:
