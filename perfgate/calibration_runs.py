@@ -10,11 +10,9 @@ thresholds.yaml for each version that runs were made with, and the same loads an
 
 import secrets
 import shlex
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +23,7 @@ from perfgate.errors import BadInput, StackFailed
 from perfgate.exit_codes import ExitCode
 from perfgate.experiment.comparison import FIGURES
 from perfgate.experiment.metrics import METRICS
+from perfgate.interrupts import CANCELLING, like_ctrl_c
 from perfgate.record import Record
 from perfgate.report.terminal import MEANINGS
 from perfgate.run import Asked
@@ -134,7 +133,7 @@ def made(command: Sequence[str]) -> int:
         KeyboardInterrupt: it was ended so.
     """
     with (
-        _like_ctrl_c(signal.SIGTERM, signal.SIGHUP),
+        like_ctrl_c(*CANCELLING),
         # A group of its own: else Ctrl-C would reach it directly too, and the second one cut its clean-up short.
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, process_group=0) as run,
     ):
@@ -148,19 +147,6 @@ def made(command: Sequence[str]) -> int:
             except KeyboardInterrupt:
                 run.kill()  # its services have a supervisor, which ends them when it is gone
             raise
-
-
-@contextmanager
-def _like_ctrl_c(*numbers: signal.Signals) -> Iterator[None]:
-    """Let signals that would kill us raise KeyboardInterrupt; who has them ignored, as nohup does, means it."""
-    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def _check_code(code: int, number: str, folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from perfgate.errors import BadInput, PerfgateError
 from perfgate.exit_codes import ExitCode
 from perfgate.history.git_codes import STEP, for_git
+from perfgate.interrupts import CANCELLING, like_ctrl_c
 
 #: The function of each subcommand: it calls `commands.add_parser(...)` and `set_defaults(run=...)`, where run takes the
 #: options and returns an ExitCode; that of `bisect-step` returns what git reads. Only that of the subcommand that is
@@ -74,7 +75,8 @@ def _ended(words: Sequence[str]) -> int:
     asked = words[:1] if words and words[0] in COMMANDS else COMMANDS
     try:
         options = command_parser(asked).parse_args(words)
-        code: int = options.run(options)
+        with like_ctrl_c(*CANCELLING):
+            code: int = options.run(options)
     except PerfgateError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

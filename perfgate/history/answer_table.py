@@ -3,6 +3,7 @@
 Comes in: an `Answer`. Goes out: Markdown. No I/O.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -31,7 +32,8 @@ def answer_words(answer: Answer, described: Mapping[str, str] | None = None) -> 
         head.append("commit")
         for asked, row in zip(answer.asked, body, strict=True):
             row.append(described[asked.version].replace("|", "\\|"))
-    return f"{_sentence(answer, described or {})}\n\n{table(head, body)}"
+    paragraphs = (_sentence(answer, described or {}), _several_steps(answer), table(head, body))
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def judged_words(asked: Asked, metric: str, good: str, allowed_ratio: float, alpha: float) -> str:
@@ -80,6 +82,32 @@ def _sentence(answer: Answer, described: Mapping[str, str]) -> str:
     return (
         f"the first bad one is among {among}; {answer.last_good} is good: {title}, {allowed}; "
         f"{sure}; undecided after the last run: {whys}"
+    )
+
+
+def _several_steps(answer: Answer) -> str:
+    """What to ask instead, where the limit lies in the middle of what got worse step by step; else nothing."""
+    open_ones = [
+        asked.slowdown
+        for asked in answer.asked
+        if asked.version in answer.candidates and asked.decision is Decision.UNDECIDED and asked.slowdown is not None
+    ]
+    worst, alpha = answer.asked[0].slowdown, answer.asked[0].alpha
+    if not open_ones or worst is None:
+        return ""
+    lowest, highest = (choose(each.ratio for each in open_ones) for choose in (min, max))
+    margins = {"first": math.sqrt(max(lowest, 1.0)), "last": math.sqrt(highest * worst.ratio)}
+    # One that an open version's interval includes would leave it open again.
+    is_clear = {
+        "first": all(1.0 < margins["first"] < each.low(alpha) for each in open_ones),
+        "last": all(each.high(alpha) < margins["last"] for each in open_ones) and margins["last"] < worst.low(alpha),
+    }
+    ways = [f"--margin {(margins[step] - 1) * 100:.1f}% asks for the {step} step" for step in margins if is_clear[step]]
+    if not ways:
+        return ""
+    return (
+        f"It may have got worse in several steps, one of which ends near the limit: {', '.join(ways)}; what is "
+        "measured counts."
     )
 
 

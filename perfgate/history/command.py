@@ -164,6 +164,7 @@ def report_of_folder(folder: Path) -> Report:
     left_out = [(name, result.reason) for name, result in known.items() if isinstance(result, LeftOut)]
     others = {result.version: why for result in measured if (why := stale(result, conditions, None)) is not None}
     left_out += [(name, f"measured under other conditions: {why}") for name, why in others.items()]
+    left_out.sort(key=lambda each: PackageVersion(each[0]))
     shown = {name: result for name, result in known.items() if name not in others}
     command = shlex.join(["perfgate", "history", "--show", "--results", str(folder)])
     drawn = lines(order, shown, conditions.anchor)

@@ -65,6 +65,30 @@ def test_without_a_margin_bad_is_nearer_to_the_bad_end() -> None:
     assert answer.first_bad == "1.83.1"
 
 
+def test_a_limit_between_two_steps_leaves_a_version_open_and_the_answer_says_how_each_is_found() -> None:
+    ratios = dict(zip(NAMES, (1.0, 1.0, 1.1, 1.1, 1.1, 1.21, 1.21, 1.21), strict=True))
+    answer = bisect(SERIES, CPU, None, Bench(ratios).measure)
+    assert answer.allowed_ratio == pytest.approx(1.1)
+    assert answer.first_bad is None
+    said = answer_words(answer).split("\n\n")[1]
+    assert said == (
+        "It may have got worse in several steps, one of which ends near the limit: --margin 4.9% asks for the first "
+        "step, --margin 15.4% asks for the last step; what is measured counts."
+    )
+    assert bisect(SERIES, CPU, 0.049, Bench(ratios).measure).first_bad == "1.81.0"
+    assert bisect(SERIES, CPU, 0.154, Bench(ratios).measure).first_bad == "1.84.0"
+
+
+@pytest.mark.parametrize(
+    ("margin", "at_limit", "spread"), [(0.04, 1.04, 0.05), (0.10, 1.09, 0.2)], ids=["too small", "not known well"]
+)
+def test_no_other_margin_is_named_that_would_leave_it_open_too(margin: float, at_limit: float, spread: float) -> None:
+    ratios = {name: at_limit if name < "1.86.0" else 1.3 for name in NAMES}
+    answer = bisect(SERIES, CPU, margin, Bench(ratios, spreads=dict.fromkeys(NAMES[:-1], spread)).measure)
+    assert answer.first_bad is None
+    assert "asks for the first step" not in answer_words(answer)
+
+
 def test_a_limit_half_way_rests_on_ends_that_are_known_well() -> None:
     ratios = {name: 1.08 if name >= "1.82.6" else 1.0 for name in NAMES}
     # Its standard error is 1.2 % after 8 starts, 0.8 after 16 and 0.7 after 24; a tenth of the ratio is 0.77.

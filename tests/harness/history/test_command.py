@@ -124,16 +124,16 @@ def test_show_measures_nothing_and_writes_nothing(
 ) -> None:
     assert history(tmp_path, "--show") == ExitCode.BAD_INPUT
     assert f"--results {tmp_path}: nothing is measured there; leave --show out" in capsys.readouterr().err
-    host.errors = {"1.80.5": BadInput("not to be had")}
-    history(tmp_path, "--list", "1.79.3,1.80.5,1.82.6")
+    host.errors = {release: BadInput("not to be had") for release in ("1.80.5", "1.106.2")}
+    history(tmp_path, "--list", "1.79.3,1.80.5,1.82.6,1.106.2")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
     capsys.readouterr()
     assert history(tmp_path, "--show") == ExitCode.OK
     printed = capsys.readouterr().out
     assert "+20.0 % (" in printed
-    assert "| 1.80.5 | not to be had |" in printed
+    assert "| 1.80.5 | not to be had |\n| 1.106.2 | not to be had |" in printed
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
-    assert host.asked == ["1.80.5", "1.82.6"]
+    assert host.asked == ["1.80.5", "1.82.6", "1.106.2"]
 
 
 def test_the_page_is_written_where_it_is_asked_for_too_also_of_what_was_measured_before(
