@@ -9,7 +9,7 @@ from typing import Final
 
 from perfgate.history.bisection import LOOKS, Answer, Asked
 from perfgate.history.metrics import KEPT
-from perfgate.history.table import ends, share_words, table
+from perfgate.history.table import ends, share_words, shortened, table
 from perfgate.stats.decision import Decision
 from perfgate.verdict import percent_words
 
@@ -113,7 +113,7 @@ def _several_steps(answer: Answer) -> str:
 
 def _row(asked: Asked) -> list[str]:
     if asked.slowdown is None:
-        return [asked.version, "", "", str(asked.runs), f"undecided: {_why(asked)}"]
+        return [asked.version, "", "", str(asked.runs), f"undecided: {_why(asked)}".replace("|", "\\|")]
     return [
         asked.version,
         percent_words(asked.slowdown.ratio),
@@ -124,8 +124,7 @@ def _row(asked: Asked) -> list[str]:
 
 
 def _why(asked: Asked) -> str:
-    """The first line, which says what happened; logs follow it."""
-    return asked.why.partition("\n")[0]
+    return shortened(asked.why)
 
 
 def _interval(asked: Asked) -> str:

@@ -176,6 +176,16 @@ def test_of_many_that_cannot_be_had_some_reasons_are_told_and_the_table_has_all(
     assert table.count(" does not build") == 6
 
 
+def test_a_long_reason_is_cut_and_breaks_no_table() -> None:
+    long = BadInput("its dependencies | cannot be resolved: " + "because " * 100 + "\nand a log")
+    answer = bisect(SERIES, CPU, 0.10, bench("1.84.0", errors={"1.83.1": [long], "1.84.0": [long]}).measure)
+    sentence, table = answer_words(answer).split("\n\n")
+    assert "1.83.1: its dependencies | cannot be resolved: because because" in sentence
+    assert "| 1.83.1 |  |  | 0 | undecided: its dependencies \\| cannot be resolved: because because" in table
+    assert "and a log" not in sentence + table
+    assert sentence.count(" because") + table.count(" because") < 4 * 100
+
+
 def test_a_host_on_which_nothing_can_be_measured_ends_a_search_and_is_no_versions_fault() -> None:
     with pytest.raises(HostFailed, match="its disk is full"):
         bisect(SERIES, CPU, 0.10, bench("1.84.0", errors={"1.82.6": [HostFailed("its disk is full")]}).measure)
