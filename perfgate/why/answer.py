@@ -183,8 +183,9 @@ def _arm_words(us: float, is_in: bool) -> str:
 
 def _with_callees(gains: Gains) -> Section:
     words = (
-        "The same with all that they call: many small gains below one function show up here. Functions with more "
-        f"than {_share(FRAME_OF_ALL_RATIO)} of an arm's CPU below them are left out."
+        "The same with all that they call: many small gains below one function show up here. Left out are functions "
+        f"with more than {_share(FRAME_OF_ALL_RATIO)} of an arm's CPU below them, those that only hand on to one that "
+        "is shown, and those that the baseline does not have, which stand below."
     )
     if not gains.gained_with_callees:
         return Section("Gained most with what they call", f"None did. {words}")
@@ -208,7 +209,10 @@ def _only_in_one(gains: Gains) -> Iterator[Section]:
         ("Seen in the candidate alone", gains.appeared, "candidate"),
         ("Seen in the baseline alone", gains.disappeared, "baseline"),
     ):
-        words = "By total time. A function that was hardly ever at work may have been missed in the other arm."
+        words = (
+            "By total time, in which a layer around others has all that it wraps, new or not. A function that was "
+            "hardly ever at work may have been missed in the other arm."
+        )
         if not found:
             yield Section(title, "No function.")
             continue

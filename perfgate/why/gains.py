@@ -10,7 +10,7 @@ itself counts once. The round is the unit of the intervals, and above it the gen
 of one process are alike, so that samples alone would make them far too narrow.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,7 +81,9 @@ class Gains:
 
     Args:
         gained: by own time, the largest gain first; at most `NAMED`, as in all that follow.
-        gained_with_callees: by total time, without functions that have nearly all below them.
+        gained_with_callees: by total time, of functions that both arms have: a new layer has all that it wraps below
+            it, and that is no gain. Without functions that have nearly all below them; of those that are in the same
+            stacks, as main is with what it hands on to, the one whose own time changed most.
         lost: by own time, the largest loss first.
         appeared: of the candidate's samples alone, the largest first.
         disappeared: of the baseline's alone, likewise.
@@ -115,14 +117,14 @@ def gains_of(profile: Profile) -> Gains:
     gained = [function for function in by_own if own_us[function] > 0][:NAMED]
     lost = [function for function in reversed(by_own) if own_us[function] < 0][:NAMED]
     by_total = sorted(total_us, key=lambda function: (-total_us[function], function))
-    of_all = both.functions_of_all()
-    high_up = [function for function in by_total if total_us[function] > 0 and function not in of_all][:NAMED]
     seen_before, seen_after = both.seen(BASELINE), both.seen(CANDIDATE)
+    told = (seen_before & seen_after) - both.functions_of_all()
+    high_up = _one_of_each_chain((f for f in by_total if total_us[f] > 0 and f in told), both.stacks_with(), own_us)
     appeared = [f for f in by_total if f in seen_after and f not in seen_before][:NAMED]
     disappeared = [f for f in reversed(by_total) if f in seen_before and f not in seen_after][:NAMED]
     return Gains(
         gained=tuple(map(both.gain, gained)),
-        gained_with_callees=tuple(map(both.gain, high_up)),
+        gained_with_callees=tuple(map(both.gain, high_up[:NAMED])),
         lost=tuple(map(both.gain, lost)),
         appeared=tuple(map(both.gain, appeared)),
         disappeared=tuple(map(both.gain, disappeared)),
@@ -163,6 +165,15 @@ class _Both:
             found |= {function for function, us in times.items() if us > FRAME_OF_ALL_RATIO * all_us}
         return frozenset(found)
 
+    def stacks_with(self) -> dict[Function, frozenset[int]]:
+        """In which stacks of either arm each function is, by number."""
+        stacks = {stack for windows in self._windows.values() for window in windows for stack in window.us}
+        found: dict[Function, set[int]] = {}
+        for number, stack in enumerate(stacks):
+            for function in stack:
+                found.setdefault(function, set()).add(number)
+        return {function: frozenset(numbers) for function, numbers in found.items()}
+
     def gain(self, function: Function) -> Gain:
         """What became of one function."""
         return Gain(
@@ -184,6 +195,18 @@ class _Both:
 
     def _us_per_request(self, arm: str, us: Sequence[float]) -> npt.NDArray[np.float64]:
         return weighted_ratios(us, [window.requests for window in self._windows[arm]], self._weights)
+
+
+def _one_of_each_chain(
+    functions: Iterable[Function], stacks_with: Mapping[Function, frozenset[int]], own_us: Mapping[Function, float]
+) -> list[Function]:
+    """Of functions that are in the same stacks the one whose own time changed most; else in the order given."""
+    chosen: dict[frozenset[int], Function] = {}
+    for function in functions:
+        stacks = stacks_with[function]
+        if stacks not in chosen or abs(own_us[function]) > abs(own_us[chosen[stacks]]):
+            chosen[stacks] = function
+    return list(chosen.values())
 
 
 def _by_chance_us(profile: Profile) -> float:

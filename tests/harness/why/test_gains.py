@@ -88,6 +88,28 @@ def test_many_small_gains_below_one_function_show_up_in_its_total() -> None:
     assert MAIN not in [gain.function for gain in gains.gained_with_callees], "it is in every sample"
 
 
+def test_a_new_layer_around_what_was_there_before_is_no_gain_and_those_that_hand_on_are_shown_once() -> None:
+    gains = gains_of(
+        profile_of(
+            {"idle (app.py)": 100, "outer (cli.py);run (cli.py);serve (app.py);work (lib.py)": 60},
+            {"idle (app.py)": 100, "outer (cli.py);run (cli.py);layer (new.py);serve (app.py);work (lib.py)": 70},
+        )
+    )
+    shown = [gain.function.name for gain in gains.gained_with_callees]
+    assert shown == ["work"], "all five are in the same stacks, and its own time changed"
+    assert [gain.function.name for gain in gains.appeared] == ["layer"]
+
+
+def test_functions_with_equal_gains_in_different_stacks_are_all_shown() -> None:
+    gains = gains_of(
+        profile_of(
+            {"idle (app.py)": 100, "main (app.py);a (x.py)": 10, "main (app.py);b (x.py)": 10},
+            {"idle (app.py)": 100, "main (app.py);a (x.py)": 15, "main (app.py);b (x.py)": 15},
+        )
+    )
+    assert [gain.function.name for gain in gains.gained_with_callees] == ["main", "a", "b"]
+
+
 def test_functions_of_one_arm_alone_are_shown_as_such() -> None:
     gains = gains_of(
         profile_of(
