@@ -28,7 +28,7 @@ from perfgate.errors import BadInput, StackFailed
 from perfgate.experiment.arms import DATABASE_FLUSH_S, DATABASE_POOL_LIMIT, PLAIN_MODEL, GatewaySpec
 from perfgate.experiment.faults import Outage
 from perfgate.experiment.ledger import DatabaseLedger
-from perfgate.experiment.likeness import package_words, release_words, unasked_differences
+from perfgate.experiment.likeness import may_have_other_packages, package_words, release_words, unasked_differences
 from perfgate.experiment.sink_ledger import SinkLedger
 from perfgate.experiment.sites import ContainerSite, Installed, ProcessSite, Site
 from perfgate.load.api import Api
@@ -382,11 +382,14 @@ class StackBench:
                 site.mock.check_alive()
 
     def unasked_differences(self, baseline: GatewaySpec, candidate: GatewaySpec) -> Sequence[str]:
-        """In what two gateways that were started differ though nobody asked for it; what differs by release is told."""
+        """In what two gateways that were started differ though nobody asked for it.
+
+        What a release, or packages beside it, make different is told as a note.
+        """
         if "portkey" in (baseline.product, candidate.product):
             return ()  # another product differs in everything, and was asked for
         facts = (self.facts[baseline], self.facts[candidate])
-        if baseline.source != candidate.source:
+        if may_have_other_packages(baseline, candidate):
             for sentence in (package_words(facts), *release_words(facts)):
                 if sentence:
                     self._on_note(sentence)

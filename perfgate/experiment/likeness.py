@@ -30,8 +30,9 @@ def unasked_differences(
 
     Returns:
         Such as `Python is 3.11.7 in baseline, 3.12.1 in candidate`. What a release brings with it (packages, whose
-        hashes must be equal, and what `release_words` says) is among it for two arms of one release only. A
-        configuration may ask for an access log, so that is none where they have two.
+        hashes must be equal, and what `release_words` says) is among it for two arms of one release only, unless
+        they were to have other packages beside it. A configuration may ask for an access log, so that is none where
+        they have two.
     """
     first, second = facts
     said = []
@@ -41,16 +42,21 @@ def unasked_differences(
             said.append(f"{name} is to be litellm {spec.source.number}, and litellm {installed} runs")
     if baseline.config_path != candidate.config_path:
         second = replace(second, access_log=first.access_log)
-    if baseline.source != candidate.source:
+    if may_have_other_packages(baseline, candidate):
         second = _with_own_of(first, replace(second, packages=first.packages))
     return said + differences_in_words(first, second, (BASELINE, CANDIDATE))
+
+
+def may_have_other_packages(baseline: GatewaySpec, candidate: GatewaySpec) -> bool:
+    """Whether it was asked for that what is installed differs."""
+    return baseline.source != candidate.source or baseline.with_packages != candidate.with_packages
 
 
 def release_words(facts: tuple[ServiceFacts, ServiceFacts]) -> Sequence[str]:
     """In what two releases differ that were started alike, but for packages: how each sets up its server by itself.
 
-    Event loop and HTTP parser follow from its dependencies, the access log from how it reads its settings (from some
-    release between 1.102.4 and 1.106.2 on, LITELLM_LOG=ERROR silences it).
+    Event loop and HTTP parser follow from its dependencies, the access log from how it reads its settings (from 1.103.0
+    on, LITELLM_LOG=ERROR silences it).
     """
     first, second = facts
     return differences_in_words(first, _with_own_of(second, first), (BASELINE, CANDIDATE))

@@ -56,6 +56,13 @@ def test_each_difference_is_said_of_two_releases_and_of_one(
     assert unasked_differences(OLD, candidate, (OF_OLD, replace(of_candidate, **changes))) == [sentence]
 
 
+def test_packages_may_differ_where_other_packages_were_to_be_beside_one_release() -> None:
+    with_more = replace(SAME, with_packages=("prisma",))
+    assert unasked_differences(OLD, with_more, (OF_OLD, facts("prisma==0.15.0", "nodeenv==1.12.0"))) == []
+    said = unasked_differences(OLD, with_more, (OF_OLD, facts("prisma==0.15.0", workers=4)))
+    assert said == ["the number of workers is 1 in baseline, 4 in candidate"]
+
+
 def test_packages_may_differ_between_two_releases() -> None:
     assert unasked_differences(OLD, NEW, (facts("h11==0.14.0"), facts("httptools==0.7.1", release="1.102.4"))) == []
 
