@@ -12,15 +12,8 @@ CANCELLING: Final = (signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def like_ctrl_c(*numbers: signal.Signals) -> Iterator[None]:
-    """Let signals that would kill us raise KeyboardInterrupt while the context is open.
-
-    Args:
-        numbers: of them those that are handled otherwise stay so, and who has one ignored, as nohup does, means it.
-            Outside of the main thread, which alone may ask for signals, none is taken.
-    """
-    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL and _may_ask()]
-    for number in taken:
-        signal.signal(number, signal.default_int_handler)
+    """Let signals interrupt us while the context is open; `numbers` as of `interrupt_by`."""
+    taken = interrupt_by(*numbers)
     try:
         yield
     finally:
@@ -28,5 +21,19 @@ def like_ctrl_c(*numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _may_ask() -> bool:
-    return threading.current_thread() is threading.main_thread()
+def interrupt_by(*numbers: signal.Signals) -> tuple[signal.Signals, ...]:
+    """Let signals that would kill us raise KeyboardInterrupt from now on.
+
+    Args:
+        numbers: of them those that are handled otherwise stay so, and who has one ignored, as nohup does, means it.
+            Outside of the main thread, which alone may ask for signals, none is taken.
+
+    Returns:
+        Those that were taken.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return ()
+    taken = tuple(number for number in numbers if signal.getsignal(number) is signal.SIG_DFL)
+    for number in taken:
+        signal.signal(number, signal.default_int_handler)
+    return taken

@@ -13,7 +13,6 @@ shows what stands in it: the same lines, the same exit code as without -n. The w
 
 import os
 import signal
-import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -37,6 +36,7 @@ from perfgate.experiment.measurement import Measurement
 from perfgate.experiment.rounds import Progress, run_rounds
 from perfgate.experiment.single_requests import Caller
 from perfgate.experiment.sizes import processes_of, sizes_to_try
+from perfgate.interrupts import interrupt_by
 from perfgate.lease import Lease
 from perfgate.load.api import Api
 from perfgate.load.job import Target
@@ -219,13 +219,8 @@ def _begin(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     except StackFailed as error:
         pytest.exit(str(error), returncode=int(error.exit_code))
-    _end_in_order_when_told()
-
-
-def _end_in_order_when_told() -> None:
-    """Let SIGTERM, by which many CI systems cancel a job, do what Ctrl-C does: stop everything, keep the record."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Many CI systems cancel a job by it: stop everything, keep the record.
+    interrupt_by(signal.SIGTERM)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,9 +12,9 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from perfgate.errors import PerfgateError
+from perfgate.exit_codes import ExitCode
 from perfgate.experiment.arms import GatewaySpec
 from perfgate.experiment.comparison import FIGURES
 from perfgate.experiment.metrics import METRICS
@@ -23,17 +23,13 @@ from perfgate.history.measuring import GENERATIONS, MINUTES, Unfit, Version, che
 from perfgate.history.metrics import KEPT
 from perfgate.history.result import Measured
 from perfgate.history.series import Standing
-from perfgate.history.table import COLUMNS, table
+from perfgate.history.table import COLUMNS, change_words, table
 from perfgate.stack.environments import EnvironmentCache
 from perfgate.stack.installing import checked_packages
 from perfgate.stack.releases import DEFAULT_RELEASE
 from perfgate.stack.sources import Release
 from perfgate.thresholds import load_thresholds
-from perfgate.verdict import digits, percent_words
-from perfgate.why.command import DEFAULT_THRESHOLDS
-
-#: Of each side.
-TAIL: Final = 0.025
+from perfgate.verdict import digits
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--generations", type=int, default=GENERATIONS, help="starts of each side (%(default)s)")
     made.add_argument("--minutes", type=float, default=MINUTES, help="for all of it (%(default)g)")
     made.add_argument("--seed", type=int, default=1)
-    made.add_argument("--thresholds", type=Path, default=DEFAULT_THRESHOLDS)
+    made.add_argument("--thresholds", type=Path, default=Path("thresholds.yaml"))
     return made
 
 
@@ -57,7 +53,7 @@ def main() -> int:
         return error.exit_code
     except Unfit as unfit:
         print(f"nothing can be said: {unfit}", file=sys.stderr)
-        return 1
+        return ExitCode.INVALID
     return 0
 
 
@@ -84,12 +80,11 @@ def words(measured: Measured) -> str:
     """The figures, and what was noted of the two."""
     rows = []
     for metric in filter(measured.figures.__contains__, COLUMNS):
-        pairs, change, kept = measured.figures[metric], measured.slowdown(metric), KEPT[metric]
+        pairs, kept = measured.figures[metric], KEPT[metric]
         without, with_them = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
-        interval = f"{percent_words(change.low(TAIL))} to {percent_words(change.high(TAIL))}"
         figures = [f"{digits(figure)} {kept.unit}" for figure in (without, with_them)]
-        rows.append([kept.title, *figures, percent_words(change.ratio), interval])
-    head = ["figure", "without", "with them", "change, above 0 % is worse", "95 % interval"]
+        rows.append([kept.title, *figures, change_words(measured.slowdown(metric))])
+    head = ["figure", "without", "with them", "change and its 95 % interval, above 0 % is worse"]
     notes = "".join(f"\n- {note}" for note in measured.notes)
     return table(head, rows) + (f"{notes}\n" if notes else "")
 

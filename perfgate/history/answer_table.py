@@ -9,7 +9,7 @@ from typing import Final
 
 from perfgate.history.bisection import LOOKS, Answer, Asked
 from perfgate.history.metrics import KEPT
-from perfgate.history.table import ends, share_words, shortened, table
+from perfgate.history.table import as_cell, ends, share_words, shortened, table
 from perfgate.stats.decision import Decision
 from perfgate.verdict import percent_words
 
@@ -31,7 +31,7 @@ def answer_words(answer: Answer, described: Mapping[str, str] | None = None) -> 
     if described:
         head.append("commit")
         for asked, row in zip(answer.asked, body, strict=True):
-            row.append(described[asked.version].replace("|", "\\|"))
+            row.append(as_cell(described[asked.version]))
     paragraphs = (_sentence(answer, described or {}), _several_steps(answer), table(head, body))
     return "\n\n".join(filter(None, paragraphs))
 
@@ -95,14 +95,15 @@ def _several_steps(answer: Answer) -> str:
     worst, alpha = answer.asked[0].slowdown, answer.asked[0].alpha
     if not open_ones or worst is None:
         return ""
-    lowest, highest = (choose(each.ratio for each in open_ones) for choose in (min, max))
-    margins = {"first": math.sqrt(max(lowest, 1.0)), "last": math.sqrt(highest * worst.ratio)}
-    # One that an open version's interval includes would leave it open again.
-    is_clear = {
-        "first": all(1.0 < margins["first"] < each.low(alpha) for each in open_ones),
-        "last": all(each.high(alpha) < margins["last"] for each in open_ones) and margins["last"] < worst.low(alpha),
-    }
-    ways = [f"--margin {(margins[step] - 1) * 100:.1f}% asks for the {step} step" for step in margins if is_clear[step]]
+    first = math.sqrt(max(1.0, min(each.ratio for each in open_ones)))
+    last = math.sqrt(max(each.ratio for each in open_ones) * worst.ratio)
+    # A limit that an open version's interval includes would leave it open again.
+    limits = {}
+    if 1.0 < first < min(each.low(alpha) for each in open_ones):
+        limits["first"] = first
+    if max(each.high(alpha) for each in open_ones) < last < worst.low(alpha):
+        limits["last"] = last
+    ways = [f"--margin {(limit - 1) * 100:.1f}% asks for the {step} step" for step, limit in limits.items()]
     if not ways:
         return ""
     return (
@@ -113,7 +114,7 @@ def _several_steps(answer: Answer) -> str:
 
 def _row(asked: Asked) -> list[str]:
     if asked.slowdown is None:
-        return [asked.version, "", "", str(asked.runs), f"undecided: {_why(asked)}".replace("|", "\\|")]
+        return [asked.version, "", "", str(asked.runs), as_cell(f"undecided: {_why(asked)}")]
     return [
         asked.version,
         percent_words(asked.slowdown.ratio),

@@ -98,7 +98,7 @@ def _row(point: Point, unit: str, step: str) -> tuple[str, ...]:
         return point.version, "", value, "", "the anchor", step
     has_ends = all(map(math.isfinite, point.reach))
     interval = f"{with_unit(point.low, unit)} to {with_unit(point.high, unit)}" if has_ends else "without end"
-    return point.version, f"{point.generations}", value, interval, change_words(point), step
+    return point.version, f"{point.generations}", value, interval, change_words(point.slowdown), step
 
 
 def _words(title: str, line: Line, anchor: str, steps: Sequence[Change]) -> str:

@@ -12,6 +12,7 @@ from perfgate.history.lines import CONFIDENCE, Line, Point
 from perfgate.history.metrics import HEADER, OVERHEAD, START
 from perfgate.history.result import Conditions
 from perfgate.history.steps import marked
+from perfgate.stats.comparison import Slowdown
 from perfgate.stats.steps import ALPHA
 from perfgate.verdict import figure, percent_words
 
@@ -98,13 +99,13 @@ def _cell(point: Point | None, line: Line) -> str:
     if point is None:
         return "not measured"
     value = figure(point.value, line.unit)
-    return f"{value}, the anchor" if point.is_anchor else f"{value}, {change_words(point)}"
+    return f"{value}, the anchor" if point.is_anchor else f"{value}, {change_words(point.slowdown)}"
 
 
-def change_words(point: Point) -> str:
+def change_words(slowdown: Slowdown) -> str:
     """`+4.6 % (+2.1 to +7.2)`."""
-    interval = point.slowdown.interval(CONFIDENCE)
-    return f"{percent_words(point.slowdown.ratio)} ({ends(interval.low, interval.high)})"
+    interval = slowdown.interval(CONFIDENCE)
+    return f"{percent_words(slowdown.ratio)} ({ends(interval.low, interval.high)})"
 
 
 def share_words(share: float) -> str:
@@ -166,7 +167,7 @@ costs, and explains some of it."""
 def _left_out(report: Report) -> str:
     if not report.left_out:
         return ""
-    body = [[name, shortened(reason).replace("|", "\\|")] for name, reason in report.left_out]
+    body = [[name, as_cell(shortened(reason))] for name, reason in report.left_out]
     return f"## Left out\n\n{table(['version', 'why'], body)}\n"
 
 
@@ -174,6 +175,15 @@ def shortened(reason: str) -> str:
     """The first line, which says what happened; logs follow it."""
     first = reason.strip().partition("\n")[0]
     return first if len(first) <= SHOWN_REASON_CHARS else first[:SHOWN_REASON_CHARS] + " …"
+
+
+def as_cell(text: str) -> str:
+    """A text that somebody else wrote, for a table: without what would end its cell.
+
+    >>> print(as_cell("this | that"))
+    this \\| that
+    """
+    return text.replace("|", "\\|")
 
 
 def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:

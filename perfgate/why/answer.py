@@ -192,8 +192,8 @@ def _with_callees(gains: Gains) -> Section:
     rows = tuple(
         (
             str(gain.function),
-            _arm_words(gain.total.baseline_us, gain.is_in_baseline),
-            _arm_words(gain.total.candidate_us, gain.is_in_candidate),
+            us_words(gain.total.baseline_us),
+            us_words(gain.total.candidate_us),
             signed_us_words(gain.total.gain_us),
             _ends(gain.total.gain),
             signed_us_words(gain.own.gain_us),
